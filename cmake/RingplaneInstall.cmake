@@ -1,0 +1,1 @@
+# `cmake --install`: a CMake package and pkg-config files for ioloop and cql.

@@ -1,0 +1,67 @@
+// One request in the kernel, embedded in whatever awaits or owns it.
+#ifndef RINGPLANE_IOLOOP_OPERATION_H_
+#define RINGPLANE_IOLOOP_OPERATION_H_
+
+#include <cstdint>
+
+#include "ioloop/check.h"
+
+namespace ioloop {
+
+class Operation;
+
+// The kernel's answer. `result` is a count or a negated errno.
+struct Completion {
+  int32_t result;
+  // IORING_CQE_F_* of linux/io_uring.h; other backends use the same bits.
+  uint32_t flags;
+};
+
+// What an operation asks for: the same words on every backend.
+enum class OpKind : uint8_t {
+  kNop,
+  kAccept,   // multishot: one completion a connection, its fd as the result
+  kConnect,  // address, length: sockaddr
+  kReceive,  // multishot into the loop's buffer pool
+  kSend,     // address, length; MSG_NOSIGNAL always; no more than one per fd
+  kPoll,     // flags: POLLIN, POLLOUT; one shot
+};
+
+struct Request {
+  OpKind kind = OpKind::kNop;
+  int fd = -1;
+  const void* address = nullptr;
+  uint32_t length = 0;
+  uint32_t flags = 0;
+};
+
+// An operation stays put and alive from `Loop::Submit` until its *final*
+// completion (no IORING_CQE_F_MORE) has been dispatched; its destructor checks.
+// `Loop::Cancel` only hurries the final completion along.
+//
+// The handler is a function pointer: a completion costs one indirect call.
+class Operation {
+ public:
+  // May destroy the operation on a final completion.
+  using Handler = void (*)(Operation*, Completion);
+
+  explicit Operation(Handler handler) : handler_(handler) {}
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+  ~Operation() {
+    RINGPLANE_CHECK(!in_flight_, "an Operation died in the kernel's hands");
+  }
+
+  bool in_flight() const { return in_flight_; }
+  OpKind kind() const { return kind_; }
+
+ private:
+  friend class Loop;
+  Handler handler_;
+  bool in_flight_ = false;
+  OpKind kind_ = OpKind::kNop;
+};
+
+}  // namespace ioloop
+
+#endif  // RINGPLANE_IOLOOP_OPERATION_H_
