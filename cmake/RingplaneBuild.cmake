@@ -46,13 +46,17 @@ function(ringplane_library name)
     BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${arg_HEADERS})
   target_include_directories(${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
-    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/ringplane>)
   target_compile_features(${name} PUBLIC cxx_std_20)
   target_link_libraries(${name} PUBLIC ${arg_LINK}
     PRIVATE ${arg_LINK_PRIVATE} $<BUILD_INTERFACE:ringplane_flags>)
   set_target_properties(${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON
     OUTPUT_NAME "ringplane_${name}")
 endfunction()
+
+# All that runs under TSan, and all fuzz targets, can be built by name.
+add_custom_target(thread_tests)
+add_custom_target(fuzz_targets)
 
 # ringplane_test(NAME SOURCES ... LINK ... [LABELS ...] [TIMEOUT seconds]
 #                [ENVIRONMENT VAR=value ...] [ARGS ...] [RUN_SERIAL])
@@ -71,6 +75,9 @@ function(ringplane_test name)
   add_test(NAME ${name} COMMAND ${name} ${arg_ARGS})
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}"
     TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENVIRONMENT}")
+  if("threads" IN_LIST arg_LABELS)
+    add_dependencies(thread_tests ${name})
+  endif()
   if(arg_RUN_SERIAL)
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
   endif()
@@ -85,6 +92,9 @@ function(ringplane_fuzz name)
   set(corpus "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LINK} ringplane_flags)
+  add_dependencies(fuzz_targets ${name})
+  set_target_properties(${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
   if(RINGPLANE_FUZZ)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     add_test(NAME ${name} COMMAND ${name} -runs=0 "${corpus}")

@@ -1,1 +1,32 @@
-# `cmake --install`: a CMake package and pkg-config files for ioloop and cql.
+# `cmake --install`: a CMake package, `find_package(ringplane COMPONENTS ioloop
+# cql)`, and pkg-config files for programs that embed the loop or the client.
+
+include(CMakePackageConfigHelpers)
+
+install(TARGETS ioloop cql cql_protocol EXPORT ringplane-targets
+  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+  FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/ringplane")
+install(EXPORT ringplane-targets NAMESPACE ringplane::
+  DESTINATION "${CMAKE_INSTALL_LIBDIR}/cmake/ringplane")
+
+configure_package_config_file(
+  "${CMAKE_CURRENT_LIST_DIR}/ringplane-config.cmake.in"
+  "${PROJECT_BINARY_DIR}/ringplane-config.cmake"
+  INSTALL_DESTINATION "${CMAKE_INSTALL_LIBDIR}/cmake/ringplane")
+write_basic_package_version_file(
+  "${PROJECT_BINARY_DIR}/ringplane-config-version.cmake"
+  COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/ringplane-config.cmake"
+  "${PROJECT_BINARY_DIR}/ringplane-config-version.cmake"
+  DESTINATION "${CMAKE_INSTALL_LIBDIR}/cmake/ringplane")
+
+foreach(library ioloop cql)
+  configure_file("${CMAKE_CURRENT_LIST_DIR}/${library}.pc.in"
+    "${PROJECT_BINARY_DIR}/ringplane-${library}.pc" @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/ringplane-${library}.pc"
+    DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endforeach()
+
+if(RINGPLANE_SERVICE AND TARGET ringplane)
+  install(TARGETS ringplane RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+endif()
