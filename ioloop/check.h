@@ -16,9 +16,9 @@ namespace ioloop::internal {
 }  // namespace ioloop::internal
 
 // Evaluates `condition` in every build.
-#define RINGPLANE_CHECK(condition, ...)                              \
-  (__builtin_expect(!!(condition), 1)                                \
-       ? static_cast<void>(0)                                        \
+#define RINGPLANE_CHECK(condition, ...)                                  \
+  (__builtin_expect(!!(condition), 1)                                    \
+       ? static_cast<void>(0)                                            \
        : ::ioloop::internal::CheckFailed(#condition, __FILE__, __LINE__, \
                                          std::string_view(__VA_ARGS__)))
 

@@ -60,17 +60,17 @@ void WriteLogLine(LogLevel level, std::string_view message,
 }  // namespace ioloop
 
 // RINGPLANE_LOG(kWarning, "connection lost", {"node", address}, {"errno", e});
-#define RINGPLANE_LOG(level, message, ...)                                    \
-  do {                                                                        \
-    if (::ioloop::LogLevel::level >= ::ioloop::GetLogLevel()) {               \
-      static ::ioloop::internal::LogSite ringplane_log_site;                  \
-      uint64_t ringplane_log_suppressed = 0;                                  \
-      if (ringplane_log_site.Admit(&ringplane_log_suppressed)) {              \
-        ::ioloop::internal::WriteLogLine(::ioloop::LogLevel::level, message,  \
-                                         {__VA_ARGS__},                       \
-                                         ringplane_log_suppressed);           \
-      }                                                                       \
-    }                                                                         \
+#define RINGPLANE_LOG(level, message, ...)                                   \
+  do {                                                                       \
+    if (::ioloop::LogLevel::level >= ::ioloop::GetLogLevel()) {              \
+      static ::ioloop::internal::LogSite ringplane_log_site;                 \
+      uint64_t ringplane_log_suppressed = 0;                                 \
+      if (ringplane_log_site.Admit(&ringplane_log_suppressed)) {             \
+        ::ioloop::internal::WriteLogLine(::ioloop::LogLevel::level, message, \
+                                         {__VA_ARGS__},                      \
+                                         ringplane_log_suppressed);          \
+      }                                                                      \
+    }                                                                        \
   } while (false)
 
 #endif  // RINGPLANE_IOLOOP_LOG_H_

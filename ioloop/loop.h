@@ -4,8 +4,8 @@
 // dispatches every completion to its operation, fires due timers, runs posted
 // work, and then lets every stream with queued bytes send once.
 //
-// Thread-safety: none, but for Post's target (see mailbox.h), Stop and
-// stats(). Create, run and destroy a loop on one thread.
+// Thread-safety: none, but for mailbox(), Stop() and stats(). Create, run and
+// destroy a loop on one thread.
 #ifndef RINGPLANE_IOLOOP_LOOP_H_
 #define RINGPLANE_IOLOOP_LOOP_H_
 
@@ -14,24 +14,34 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <optional>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ioloop/backend.h"
+#include "ioloop/buffer_pool.h"
+#include "ioloop/check.h"
+#include "ioloop/mailbox.h"
 #include "ioloop/operation.h"
 #include "ioloop/stats.h"
 #include "ioloop/task.h"
 
 namespace ioloop {
 
-class Backend;
-class BufferPool;
 class TimerQueue;
 
+namespace internal {
+class SendBufferPool;
+}
+
 // Work that runs once at the end of the current turn, after every completion
-// of the turn was dispatched. Intrusive: queuing allocates nothing.
+// of the turn was dispatched; work that such work queues still belongs to this
+// turn, within reason. Outside a turn: at the start of the next. Intrusive:
+// queuing allocates nothing.
 class TurnEnd {
  public:
   using Handler = void (*)(TurnEnd*);
@@ -70,7 +80,8 @@ class Loop {
   // descriptors. The message says which cause and what to do: see kernel.h.
   static absl::StatusOr<std::unique_ptr<Loop>> Create(const Options& options);
 
-  // REQUIRES: nothing in flight; cancel and await first.
+  // Closes streams and listeners that were destroyed open.
+  // REQUIRES: nothing else in flight; cancel and await first.
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -82,7 +93,8 @@ class Loop {
   // or post; zero does not wait.
   absl::Status RunOnce(absl::Duration max_wait);
 
-  // Runs turns until `task` is done; for main functions and tests.
+  // Runs turns until `task` is done, Stop() or not; for main functions and
+  // tests. A ring that fails ends the process.
   template <typename T>
   T RunUntilDone(Task<T> task);
 
@@ -106,26 +118,105 @@ class Loop {
   // Resumes `waiter` in this turn or the next, never inside this call.
   void Resume(std::coroutine_handle<> waiter);
 
-  // The time of this turn, read once per turn. Steady; unrelated to wall time.
-  absl::Time now() const { return now_; }
+  // Runs `function` on this loop's thread; any thread. See mailbox.h.
+  template <typename F>
+  bool Post(F function) {
+    return mailbox_->Post(std::move(function));
+  }
+  Mailbox& mailbox() { return *mailbox_; }
+  const std::shared_ptr<Mailbox>& shared_mailbox() { return mailbox_; }
 
-  // Operations in the kernel's hands.
-  size_t in_flight() const { return in_flight_; }
+  // The time of this turn, read once per turn (between turns: the clock's).
+  // Steady; unrelated to wall time.
+  absl::Time now() const { return absl::FromUnixNanos(now_ns()); }
+  int64_t now_ns() const { return in_turn_ ? now_ns_ : ReadClock(); }
+
+  // Operations in the kernel's hands, the loop's own not counted.
+  size_t in_flight() const { return in_flight_ - own_in_flight_; }
 
   // Readable from any thread while the loop runs (relaxed counters).
   const LoopStats& stats() const { return stats_; }
+  LoopStats* mutable_stats() { return &stats_; }
 
-  // A descriptor that is readable when a turn would find something to do; for
+  // A descriptor that is readable when a turn would find a completion; for
   // embedding in another loop.
   int fd() const;
+  // "uring"
+  std::string_view backend_name() const;
 
   BufferPool& buffers() { return *buffers_; }
   TimerQueue& timers() { return *timers_; }
+  internal::SendBufferPool& send_buffers() { return *send_buffers_; }
 
-  // The loop this thread runs, or nullptr.
+  // The loop whose turn this thread runs, or nullptr.
   static Loop* Current();
-  // ... (private part: see the implementation's needs)
+
+  // For what outlives its handle, like a stream destroyed open: the loop's
+  // destructor runs turns until all have let go.
+  void AddOrphan() { ++orphans_; }
+  void RemoveOrphan() { --orphans_; }
+
+  // The next turn only looks and does not wait: for a silent send whose result
+  // somebody awaits.
+  void SkipNextWait() { skip_wait_ = true; }
+
+ private:
+  explicit Loop(const Options& options);
+  absl::Status Init(const Options& options);
+  static int64_t ReadClock();
+  static void OnWake(Operation* op, Completion completion);
+  void ArmWake();
+  int64_t WaitBudget(int64_t max_wait_ns) const;
+  absl::Status Turn(int64_t max_wait_ns);
+  void Dispatch();
+  void ResumeReady();
+  void RunTurnEnds();
+
+  template <typename T>
+  static Task<void> Store(Task<T> task, std::optional<T>* result) {
+    *result = co_await task;
+  }
+
+  LoopStats stats_;
+  std::unique_ptr<BufferPool> buffers_;
+  std::unique_ptr<TimerQueue> timers_;
+  std::unique_ptr<internal::SendBufferPool> send_buffers_;
+  std::shared_ptr<Mailbox> mailbox_;
+  std::unique_ptr<Backend> backend_;
+
+  std::vector<Harvested> batch_;
+  std::vector<std::coroutine_handle<>> ready_;
+  std::vector<std::coroutine_handle<>> resuming_;
+  TurnEnd* turn_end_head_ = nullptr;
+  TurnEnd* turn_end_tail_ = nullptr;
+  size_t in_flight_ = 0;
+  size_t own_in_flight_ = 0;
+  size_t orphans_ = 0;
+  int64_t now_ns_ = 0;
+  bool in_turn_ = false;
+  bool skip_wait_ = false;
+  std::atomic<bool> stop_{false};
+  Operation wake_op_{&Loop::OnWake};
+  uint64_t wake_value_ = 0;
 };
+
+template <typename T>
+T Loop::RunUntilDone(Task<T> task) {
+  TaskGroup group;
+  auto turn = [this] {
+    absl::Status status = RunOnce(absl::InfiniteDuration());
+    RINGPLANE_CHECK(status.ok(), status.message());
+  };
+  if constexpr (std::is_void_v<T>) {
+    group.Spawn(std::move(task));
+    while (group.running() > 0) turn();
+  } else {
+    std::optional<T> result;
+    group.Spawn(Store(std::move(task), &result));
+    while (group.running() > 0) turn();
+    return *std::move(result);
+  }
+}
 
 }  // namespace ioloop
 

@@ -2,6 +2,7 @@
 #ifndef RINGPLANE_IOLOOP_OPERATION_H_
 #define RINGPLANE_IOLOOP_OPERATION_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "ioloop/check.h"
@@ -25,7 +26,20 @@ enum class OpKind : uint8_t {
   kReceive,  // multishot into the loop's buffer pool
   kSend,     // address, length; MSG_NOSIGNAL always; no more than one per fd
   kPoll,     // flags: POLLIN, POLLOUT; one shot
+  kRead,     // address, length: memory to read into, from the file's position
 };
+inline constexpr size_t kOpKinds = 7;
+
+// Of a kSend: waits until the socket has taken everything. Without it the
+// send takes what fits now and may come back short or with -EAGAIN; that one
+// costs no completion entry when all of it fits.
+inline constexpr uint32_t kSendWaits = 1;
+
+// Completion::flags. More completions of the operation follow:
+inline constexpr uint32_t kCompletionMore = 1u << 1;
+// The buffer of a receive is `flags >> kCompletionBufferShift`.
+inline constexpr uint32_t kCompletionBuffer = 1u << 0;
+inline constexpr uint32_t kCompletionBufferShift = 16;
 
 struct Request {
   OpKind kind = OpKind::kNop;
@@ -52,13 +66,17 @@ class Operation {
     RINGPLANE_CHECK(!in_flight_, "an Operation died in the kernel's hands");
   }
 
+  // True from Submit() until just before the final completion is handled.
   bool in_flight() const { return in_flight_; }
   OpKind kind() const { return kind_; }
 
  private:
   friend class Loop;
+  friend class UringBackend;
   Handler handler_;
   bool in_flight_ = false;
+  // A send that leaves no completion entry when it succeeds.
+  bool silent_ = false;
   OpKind kind_ = OpKind::kNop;
 };
 

@@ -1,0 +1,51 @@
+// The seam between a loop and whatever carries its requests out: io_uring, or
+// another backend that gives the same answers.
+#ifndef RINGPLANE_IOLOOP_BACKEND_H_
+#define RINGPLANE_IOLOOP_BACKEND_H_
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "ioloop/operation.h"
+
+namespace ioloop {
+
+class BufferPool;
+
+// One completion with the operation it belongs to.
+struct Harvested {
+  Operation* op;
+  Completion completion;
+};
+
+// A backend belongs to one loop and its thread.
+//
+// Every submitted operation gets completions, the last of them without
+// kCompletionMore. None is ever lost: a backend that cannot keep this promise
+// fails its Turn(). Operations are touched only until their final completion
+// is in the batch.
+class Backend {
+ public:
+  static constexpr int64_t kForever = INT64_MAX;
+
+  virtual ~Backend() = default;
+
+  // Remembers `request` for the next Turn(); may also start it at once.
+  virtual void Submit(Operation* op, const Request& request) = 0;
+  // Asks for an early end of an operation in flight.
+  virtual void Cancel(Operation* op) = 0;
+  // Hands over what was queued, waits up to `wait_ns` for a first completion,
+  // and appends every completion there is to `batch`.
+  virtual absl::Status Turn(int64_t wait_ns, std::vector<Harvested>* batch) = 0;
+  // Buffer `id` of the attached pool may be filled again.
+  virtual void ProvideBuffer(uint32_t id) = 0;
+  // Readable when a turn would find something.
+  virtual int fd() const = 0;
+  virtual std::string_view name() const = 0;
+};
+
+}  // namespace ioloop
+
+#endif  // RINGPLANE_IOLOOP_BACKEND_H_

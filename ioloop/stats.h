@@ -1,0 +1,76 @@
+// What a loop counts about itself.
+#ifndef RINGPLANE_IOLOOP_STATS_H_
+#define RINGPLANE_IOLOOP_STATS_H_
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "ioloop/operation.h"
+
+namespace ioloop {
+
+// A number that one thread changes and any thread reads. Not a locked
+// instruction: a relaxed load and a relaxed store.
+class StatCounter {
+ public:
+  void Add(uint64_t amount) {
+    value_.store(value_.load(std::memory_order_relaxed) + amount,
+                 std::memory_order_relaxed);
+  }
+  void Subtract(uint64_t amount) {
+    value_.store(value_.load(std::memory_order_relaxed) - amount,
+                 std::memory_order_relaxed);
+  }
+  void Raise(uint64_t value) {
+    if (value > value_.load(std::memory_order_relaxed)) {
+      value_.store(value, std::memory_order_relaxed);
+    }
+  }
+  uint64_t Get() const { return value_.load(std::memory_order_relaxed); }
+  operator uint64_t() const { return Get(); }  // NOLINT
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+// Thread-safety: the loop's thread writes, any thread reads. Numbers of one
+// turn may be seen partly.
+class LoopStats {
+ public:
+  // completions_per_turn[0] counts turns with none, [i] those with
+  // 2^(i-1) to 2^i - 1; the last one everything above.
+  static constexpr size_t kHistogramSize = 18;
+
+  StatCounter turns;
+  StatCounter enters;       // io_uring_enter calls (epoll_wait elsewhere).
+  StatCounter submissions;  // Requests handed to the kernel.
+  StatCounter completions;
+  StatCounter cqes_max;  // Most completions that one turn brought.
+  std::array<StatCounter, kHistogramSize> completions_per_turn;
+  StatCounter buffers_exhausted;  // Receives that ended for want of a buffer.
+  StatCounter buffers_copied;     // Copied out because few buffers were free.
+  StatCounter short_sends;        // Sends that the socket took only partly.
+  StatCounter cq_overflows;       // Turns that found the CQ overflown.
+  StatCounter accept_pauses;      // Listeners paused for want of descriptors.
+  StatCounter wakes;              // By another thread.
+  StatCounter wait_ns;            // Inside the kernel's wait, submission too.
+  StatCounter turn_ns;            // Dispatching: everything between waits.
+  StatCounter turn_max_ns;        // The longest stretch between two waits.
+  std::array<StatCounter, kOpKinds> in_flight;
+
+  void CountTurn(uint64_t batch) {
+    turns.Add(1);
+    completions.Add(batch);
+    cqes_max.Raise(batch);
+    size_t bucket = static_cast<size_t>(std::bit_width(batch));
+    if (bucket >= kHistogramSize) bucket = kHistogramSize - 1;
+    completions_per_turn[bucket].Add(1);
+  }
+};
+
+}  // namespace ioloop
+
+#endif  // RINGPLANE_IOLOOP_STATS_H_
