@@ -66,6 +66,16 @@ install_node() {
     "$root/tests/appview/node_modules"
 }
 
+# The modules of the Go programs among the tests.
+install_go_modules() {
+  local sums
+  sums=$(sha256sum "$root"/tests/cql/node/drivers/gocql/go.sum | cut -d' ' -f1)
+  is_done go-test-modules "$sums" && return
+  (cd "$root/tests/cql/node/drivers/gocql" && GOTOOLCHAIN=local GOFLAGS=-modcacherw \
+    GOMODCACHE="$RINGPLANE_TOOLS/go-modules" "$RINGPLANE_TOOLS/go/bin/go" mod download)
+  mark_done go-test-modules "$sums"
+}
+
 install_cassandra() {
   ln -sfn /usr/lib/jvm/java-17-openjdk-amd64/bin/java "$RINGPLANE_TOOLS/java"
   is_done cassandra "$cassandra_version" && return
@@ -80,6 +90,7 @@ install_cassandra() {
 install_tools() {
   mkdir -p "$RINGPLANE_TOOLS"
   install_go
+  install_go_modules
   install_driver cassandra-driver "$cassandra_driver"
   install_driver scylla-driver "$scylla_driver"
   install_node
