@@ -45,6 +45,10 @@ template <typename Service, typename Request, typename Response,
           ioloop::Task<absl::Status> (Service::*Method)(
               CallContext&, const Request&, Response*)>
 struct HandlerOf<Method> {
+  using ServiceType = Service;
+  using RequestType = Request;
+  using ResponseType = Response;
+
   static ioloop::Task<absl::Status> Call(
       void* service, CallContext& call,
       const google::protobuf::Message& request,
