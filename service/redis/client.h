@@ -94,6 +94,7 @@ class Client {
   ioloop::Task<void> Close();
 
   const Stats& stats() const { return stats_; }
+  ioloop::Loop* loop() const { return loop_; }
 
  private:
   friend class Call;
