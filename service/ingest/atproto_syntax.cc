@@ -17,7 +17,9 @@ constexpr size_t kLabelBytesMax = 63;
 constexpr size_t kCidBytesMin = 16;
 constexpr size_t kCidBytesMax = 256;
 
-bool IsBase32(char c) { return (c >= 'a' && c <= 'z') || (c >= '2' && c <= '7'); }
+bool IsBase32(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '2' && c <= '7');
+}
 
 // Calls `accept(label, last)` for each part between dots; false if any is not
 // accepted. Returns how many there are through `labels`.
