@@ -4,7 +4,10 @@ find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(absl REQUIRED)
 pkg_check_modules(liburing REQUIRED IMPORTED_TARGET liburing>=2.3)
-pkg_check_modules(lz4 REQUIRED IMPORTED_TARGET liblz4)
+# Not named lz4 (nor zstd below): the modules by which RocksDB finds the two
+# would take our cache variables for theirs.
+pkg_check_modules(liblz4 REQUIRED IMPORTED_TARGET liblz4)
+add_library(PkgConfig::lz4 ALIAS PkgConfig::liblz4)
 find_package(Snappy REQUIRED)
 
 # Debian's abseil warns under newer compilers: its headers are the system's.
@@ -26,7 +29,8 @@ if(RINGPLANE_SERVICE)
   find_package(ZLIB REQUIRED)
   pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2)
   pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis)
-  pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
+  pkg_check_modules(libzstd REQUIRED IMPORTED_TARGET libzstd)
+  add_library(PkgConfig::zstd ALIAS PkgConfig::libzstd)
   pkg_check_modules(simdjson REQUIRED IMPORTED_TARGET simdjson)
 endif()
 find_package(RocksDB REQUIRED)

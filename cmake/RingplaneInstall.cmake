@@ -1,6 +1,11 @@
 # `cmake --install`: a CMake package, `find_package(ringplane COMPONENTS ioloop
 # cql)`, and pkg-config files for programs that embed the loop or the client.
 
+# A tree with a library left out builds and tests, but is nothing to install.
+if(NOT TARGET cql OR NOT TARGET cql_protocol)
+  return()
+endif()
+
 include(CMakePackageConfigHelpers)
 
 install(TARGETS ioloop cql cql_protocol EXPORT ringplane-targets
