@@ -137,7 +137,8 @@ class BufferPool {
   void AddStarved(internal::Starved* starved);
   void RemoveStarved(internal::Starved* starved);
   bool starving() const { return starved_head_ != nullptr; }
-  void WakeStarved();
+  // True if some still wait although buffers are free: call again next turn.
+  bool WakeStarved();
 
  private:
   BufferPool(uint32_t count, uint32_t buffer_bytes, LoopStats* stats);

@@ -11,6 +11,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "absl/strings/str_cat.h"
 
@@ -18,11 +19,17 @@ namespace ioloop {
 
 enum class LogLevel : int { kDebug = 0, kInfo = 1, kWarning = 2, kError = 3 };
 
-// One `key=value` of a line. The value is text at once: a field is only made
-// for a line that is written.
+// One `key=value` of a line: text, a number, whatever absl::StrCat takes. The
+// value becomes text at once: a field is only made for a line that is written.
 struct LogField {
-  LogField(std::string_view field_key, const absl::AlphaNum& field_value)
-      : key(field_key), value(field_value.Piece()) {}
+  template <typename T>
+  LogField(std::string_view field_key, const T& field_value) : key(field_key) {
+    if constexpr (std::is_convertible_v<const T&, std::string_view>) {
+      value = std::string(std::string_view(field_value));
+    } else {
+      value = absl::StrCat(field_value);
+    }
+  }
   std::string_view key;
   std::string value;
 };

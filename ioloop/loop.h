@@ -98,7 +98,8 @@ class Loop {
   template <typename T>
   T RunUntilDone(Task<T> task);
 
-  // Makes Run() return after the turn in progress. Any thread.
+  // Makes Run() return after the turn in progress, or the next Run() at once.
+  // Any thread.
   void Stop();
 
   // Asks for `request`; the completion arrives in a later turn.

@@ -1,0 +1,46 @@
+// A bare request as an awaiter: the operation lives in the awaiting frame.
+//
+//   Request request;
+//   request.kind = OpKind::kPoll;
+//   ...
+//   Completion completion = co_await RequestAwaiter(loop, request);
+#ifndef RINGPLANE_IOLOOP_AWAIT_H_
+#define RINGPLANE_IOLOOP_AWAIT_H_
+
+#include <coroutine>
+
+#include "ioloop/loop.h"
+#include "ioloop/operation.h"
+
+namespace ioloop {
+
+// For requests with one completion, so not kAccept and kReceive. Cancel it with
+// Loop::Cancel(&awaiter).
+class [[nodiscard]] RequestAwaiter : public Operation {
+ public:
+  RequestAwaiter(Loop* loop, const Request& request)
+      : Operation(&Done), loop_(loop), request_(request) {}
+
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) {
+    waiter_ = waiter;
+    loop_->Submit(this, request_);
+  }
+  Completion await_resume() const { return completion_; }
+
+ private:
+  static void Done(Operation* op, Completion completion) {
+    auto* self = static_cast<RequestAwaiter*>(op);
+    self->completion_ = completion;
+    self->waiter_.resume();
+  }
+
+  Loop* loop_;
+  Request request_;
+  Completion completion_ = {};
+  std::coroutine_handle<> waiter_;
+};
+
+}  // namespace ioloop
+
+#endif  // RINGPLANE_IOLOOP_AWAIT_H_

@@ -1,0 +1,369 @@
+#include "ioloop/backend_uring.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+
+#include "absl/strings/str_cat.h"
+#include "ioloop/check.h"
+#include "ioloop/kernel.h"
+
+namespace ioloop {
+namespace {
+
+static_assert(offsetof(io_uring_buf_ring, bufs) == 0,
+              "not liburing's own io_uring.h");
+static_assert(kCompletionMore == IORING_CQE_F_MORE);
+static_assert(kCompletionBuffer == IORING_CQE_F_BUFFER);
+static_assert(kCompletionBufferShift == IORING_CQE_BUFFER_SHIFT);
+
+constexpr uint16_t kBufferGroup = 0;
+
+// The answer to a cancel request, which nobody waits for.
+constexpr uint64_t kIgnored = 0;
+// In user_data, beside the operation's address: a silent send.
+constexpr uint64_t kSilentTag = 1;
+
+// Since 6.13 the kernel runs about this many pieces of task work per wait, and
+// leaves the rest for the next one (liburing#1474).
+constexpr size_t kTaskWorkCap = 20;
+
+// Keeps one turn finite even if peers post faster than we reap.
+constexpr int kDrainPassesMax = 4096;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<UringBackend>> UringBackend::Create(
+    uint32_t sq_entries, uint32_t cq_entries, BufferPool* pool,
+    LoopStats* stats) {
+  std::unique_ptr<UringBackend> backend(new UringBackend(pool, stats));
+  absl::Status status = backend->Init(sq_entries, cq_entries);
+  if (!status.ok()) return status;
+  return backend;
+}
+
+UringBackend::~UringBackend() {
+  pool_->Detach();
+  if (ring_ready_) io_uring_queue_exit(&ring_);
+  if (buffer_ring_ != nullptr) munmap(buffer_ring_, buffer_ring_bytes_);
+}
+
+absl::Status UringBackend::Init(uint32_t sq_entries, uint32_t cq_entries) {
+  io_uring_params params = {};
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
+                 IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+  params.cq_entries = cq_entries;
+  // The kernel refuses a CQ smaller than the SQ.
+  sq_entries = std::max(1u, std::min(sq_entries, cq_entries));
+  const int result = io_uring_queue_init_params(sq_entries, &ring_, &params);
+  if (result < 0) {
+    return internal::Diagnose(-result, internal::ReadKernelState());
+  }
+  ring_ready_ = true;
+  constexpr uint32_t kNeeded =
+      IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
+  if ((params.features & kNeeded) != kNeeded) {
+    return absl::UnimplementedError(
+        "io_uring of this kernel lacks features that the loop needs; use "
+        "Linux 6.1 or newer");
+  }
+  enter_flags_ = IORING_ENTER_EXT_ARG;
+  if ((params.features & internal::kFeatureNoIowait) != 0) {
+    enter_flags_ |= internal::kEnterNoIowait;
+  }
+  cq_entries_ = params.cq_entries;
+  // SQE i always stands in slot i: submitting moves the tail and no more.
+  for (uint32_t i = 0; i < params.sq_entries; ++i) ring_.sq.array[i] = i;
+  sq_tail_ = *ring_.sq.ktail;
+  return RegisterBuffers();
+}
+
+absl::Status UringBackend::RegisterBuffers() {
+  buffer_ring_bytes_ = pool_->count() * sizeof(io_uring_buf);
+  void* memory = mmap(nullptr, buffer_ring_bytes_, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) {
+    return absl::ResourceExhaustedError("no memory for the buffer ring");
+  }
+  buffer_ring_ = static_cast<io_uring_buf_ring*>(memory);
+  io_uring_buf_reg registration = {};
+  registration.ring_addr = reinterpret_cast<uint64_t>(buffer_ring_);
+  registration.ring_entries = pool_->count();
+  registration.bgid = kBufferGroup;
+  const int result = io_uring_register_buf_ring(&ring_, &registration, 0);
+  if (result < 0) {
+    return internal::Diagnose(-result, internal::ReadKernelState());
+  }
+  pool_->Attach(this);  // Provides every buffer.
+  return absl::OkStatus();
+}
+
+void UringBackend::ProvideBuffer(uint32_t id) {
+  // Not io_uring_buf_ring_add: it writes `resv` too, which in the first slot
+  // is the tail.
+  io_uring_buf* slot = &buffer_ring_->bufs[buffer_tail_ & (pool_->count() - 1)];
+  slot->addr = reinterpret_cast<uint64_t>(pool_->buffer(id));
+  slot->len = pool_->buffer_bytes();
+  slot->bid = static_cast<uint16_t>(id);
+  ++buffer_tail_;
+  __atomic_store_n(&buffer_ring_->tail, buffer_tail_, __ATOMIC_RELEASE);
+}
+
+absl::Status UringBackend::Turn(int64_t wait_ns,
+                                std::vector<Harvested>* batch) {
+  SubmitWaiting();
+  const uint32_t unsubmitted = Unsubmitted();
+  const bool posted =
+      __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE) != *ring_.cq.khead;
+  // Waiting beside completions that are there already would be a stall.
+  if (posted) wait_ns = 0;
+  absl::Status status;
+  if (wait_ns > 0) {
+    status = Enter(1, IORING_ENTER_GETEVENTS, wait_ns);
+  } else if (unsubmitted > 0 || SqFlags() != 0) {
+    status = Enter(0, IORING_ENTER_GETEVENTS, 0);
+  }
+  if (!status.ok()) return status;
+  size_t reaped = Reap(batch);
+  status = Drain(reaped, batch);
+  if (!status.ok()) return status;
+  ResolveSilentSends(batch);
+  if (try_again_ && batch->empty() && wait_ns > 0) {
+    // The kernel had no memory for our requests: do not spin on it.
+    timespec pause = {0, 1000 * 1000};
+    nanosleep(&pause, nullptr);
+  }
+  try_again_ = false;
+  return absl::OkStatus();
+}
+
+// The drain rule: takes everything that has completed, in however many passes
+// the kernel needs to post it. Nothing is dispatched meanwhile, so what there
+// is to take is bounded by the operations and buffers in flight.
+absl::Status UringBackend::Drain(size_t reaped, std::vector<Harvested>* batch) {
+  bool overflown = false;
+  for (int pass = 0; pass < kDrainPassesMax; ++pass) {
+    const uint32_t flags = SqFlags();
+    absl::Status status;
+    if ((flags & IORING_SQ_CQ_OVERFLOW) != 0) {
+      // Completions wait in the kernel for room in the CQ, which is empty now.
+      if (!overflown) stats_->cq_overflows.Add(1);
+      overflown = true;
+      status = Enter(0, IORING_ENTER_GETEVENTS, 0);
+    } else if ((flags & IORING_SQ_TASKRUN) != 0 ||
+               (pass == 0 && reaped >= kTaskWorkCap)) {
+      // Only a large wait_nr lifts the cap on task work.
+      status = Enter(cq_entries_, IORING_ENTER_GETEVENTS, 0);
+    } else {
+      return absl::OkStatus();
+    }
+    if (!status.ok()) return status;
+    const size_t more = Reap(batch);
+    if (more == 0 && (SqFlags() & IORING_SQ_CQ_OVERFLOW) == 0) break;
+  }
+  return absl::OkStatus();
+}
+
+size_t UringBackend::Reap(std::vector<Harvested>* batch) {
+  uint32_t head = *ring_.cq.khead;
+  const uint32_t tail = __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);
+  const uint32_t count = tail - head;
+  const uint32_t mask = ring_.cq.ring_mask;
+  for (; head != tail; ++head) {
+    const io_uring_cqe& cqe = ring_.cq.cqes[head & mask];
+    uint64_t data = cqe.user_data;
+    if (data == kIgnored) continue;
+    if ((data & kSilentTag) != 0) {
+      data &= ~kSilentTag;
+      reinterpret_cast<Operation*>(data)->silent_ = false;
+    }
+    batch->push_back(
+        {reinterpret_cast<Operation*>(data), {cqe.res, cqe.flags}});
+  }
+  __atomic_store_n(ring_.cq.khead, head, __ATOMIC_RELEASE);
+  return count;
+}
+
+// A silent send that was submitted and posted nothing has sent everything: it
+// never waits in the kernel, and a failure or a short send posts a CQE before
+// io_uring_enter returns. Sound only when no CQE is left in the kernel, which
+// Drain() has seen to.
+void UringBackend::ResolveSilentSends(std::vector<Harvested>* batch) {
+  if (silent_.empty()) return;
+  const bool overflown = (SqFlags() & IORING_SQ_CQ_OVERFLOW) != 0;
+  const uint32_t head = __atomic_load_n(ring_.sq.khead, __ATOMIC_ACQUIRE);
+  size_t kept = 0;
+  for (const SilentSend& send : silent_) {
+    if (!send.op->silent_) continue;  // Its CQE is in the batch.
+    if (overflown || static_cast<int32_t>(head - send.position) <= 0) {
+      silent_[kept++] = send;
+      continue;
+    }
+    send.op->silent_ = false;
+    batch->push_back({send.op, {static_cast<int32_t>(send.length), 0}});
+  }
+  silent_.resize(kept);
+}
+
+void UringBackend::Submit(Operation* op, const Request& request) {
+  io_uring_sqe* sqe = waiting_.empty() ? GetSqe() : nullptr;
+  if (sqe == nullptr) [[unlikely]] {
+    waiting_.push_back({op, request, /*cancel=*/false});
+    return;
+  }
+  PrepareRequest(sqe, op, request);
+}
+
+void UringBackend::Cancel(Operation* op) {
+  if (op->silent_) return;  // Ends by itself with the next submission.
+  io_uring_sqe* sqe = waiting_.empty() ? GetSqe() : nullptr;
+  if (sqe == nullptr) [[unlikely]] {
+    waiting_.push_back({op, {}, /*cancel=*/true});
+    return;
+  }
+  PrepareCancel(sqe, op);
+}
+
+void UringBackend::PrepareRequest(io_uring_sqe* sqe, Operation* op,
+                                  const Request& request) {
+  sqe->fd = request.fd;
+  sqe->addr = reinterpret_cast<uint64_t>(request.address);
+  sqe->len = request.length;
+  sqe->user_data = reinterpret_cast<uint64_t>(op);
+  switch (request.kind) {
+    case OpKind::kNop:
+      sqe->opcode = IORING_OP_NOP;
+      break;
+    case OpKind::kAccept:
+      sqe->opcode = IORING_OP_ACCEPT;
+      sqe->ioprio = IORING_ACCEPT_MULTISHOT;
+      sqe->accept_flags = SOCK_CLOEXEC;
+      break;
+    case OpKind::kConnect:
+      sqe->opcode = IORING_OP_CONNECT;
+      sqe->off = request.length;
+      sqe->len = 0;
+      break;
+    case OpKind::kReceive:
+      sqe->opcode = IORING_OP_RECV;
+      sqe->ioprio = IORING_RECV_MULTISHOT;
+      sqe->flags = IOSQE_BUFFER_SELECT;
+      sqe->buf_group = kBufferGroup;
+      break;
+    case OpKind::kSend:
+      sqe->opcode = IORING_OP_SEND;
+      // MSG_WAITALL makes a short send fail, and so leave a CQE: without it
+      // the missing bytes would go unnoticed.
+      sqe->msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
+      if ((request.flags & kSendWaits) == 0) {
+        sqe->msg_flags |= MSG_DONTWAIT;
+        sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+        sqe->user_data |= kSilentTag;
+        op->silent_ = true;
+        silent_.push_back({op, request.length, sq_tail_ - 1});
+      }
+      break;
+    case OpKind::kPoll:
+      sqe->opcode = IORING_OP_POLL_ADD;
+      sqe->poll32_events = request.flags;
+      break;
+    case OpKind::kRead:
+      sqe->opcode = IORING_OP_READ;
+      sqe->off = UINT64_MAX;
+      break;
+  }
+}
+
+void UringBackend::PrepareCancel(io_uring_sqe* sqe, Operation* op) {
+  sqe->opcode = IORING_OP_ASYNC_CANCEL;
+  sqe->fd = -1;
+  sqe->addr = reinterpret_cast<uint64_t>(op);
+  sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+  sqe->user_data = kIgnored;
+}
+
+// A cleared SQE, or null when the SQ is full and the kernel takes nothing now.
+io_uring_sqe* UringBackend::GetSqe() {
+  const uint32_t entries = ring_.sq.ring_entries;
+  if (Unsubmitted() >= entries) [[unlikely]] {
+    absl::Status status = Enter(0, 0, 0);
+    if (!status.ok() || Unsubmitted() >= entries) return nullptr;
+  }
+  io_uring_sqe* sqe = &ring_.sq.sqes[sq_tail_ & ring_.sq.ring_mask];
+  ++sq_tail_;
+  memset(sqe, 0, sizeof(*sqe));
+  return sqe;
+}
+
+void UringBackend::SubmitWaiting() {
+  if (waiting_.empty()) [[likely]] {
+    return;
+  }
+  size_t taken = 0;
+  for (; taken < waiting_.size(); ++taken) {
+    io_uring_sqe* sqe = GetSqe();
+    if (sqe == nullptr) break;
+    const Waiting& next = waiting_[taken];
+    if (next.cancel) {
+      PrepareCancel(sqe, next.op);
+    } else {
+      PrepareRequest(sqe, next.op, next.request);
+    }
+  }
+  waiting_.erase(waiting_.begin(), waiting_.begin() + taken);
+}
+
+uint32_t UringBackend::Unsubmitted() const {
+  return sq_tail_ - __atomic_load_n(ring_.sq.khead, __ATOMIC_ACQUIRE);
+}
+
+uint32_t UringBackend::SqFlags() const {
+  return __atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED);
+}
+
+absl::Status UringBackend::Enter(uint32_t wait_nr, uint32_t flags,
+                                 int64_t wait_ns) {
+  __atomic_store_n(ring_.sq.ktail, sq_tail_, __ATOMIC_RELEASE);
+  const uint32_t to_submit = Unsubmitted();
+  __kernel_timespec timeout = {};
+  io_uring_getevents_arg arg = {};
+  arg.sigmask_sz = _NSIG / 8;
+  if (wait_nr > 0 && wait_ns != kForever) {
+    timeout.tv_sec = wait_ns / 1000000000;
+    timeout.tv_nsec = wait_ns % 1000000000;
+    arg.ts = reinterpret_cast<uint64_t>(&timeout);
+  }
+  stats_->enters.Add(1);
+  const long result = syscall(__NR_io_uring_enter, ring_.ring_fd, to_submit,
+                              wait_nr, flags | enter_flags_, &arg, sizeof(arg));
+  if (result >= 0) {
+    stats_->submissions.Add(static_cast<uint64_t>(result));
+    return absl::OkStatus();
+  }
+  switch (errno) {
+    case EINTR:  // A signal; whoever handles it may have called Stop().
+    case ETIME:
+      return absl::OkStatus();
+    case EAGAIN:  // No memory for requests, or
+    case EBUSY:   // completions to be taken first: what was queued stays so.
+      try_again_ = true;
+      return absl::OkStatus();
+    case EBADR:
+      return absl::DataLossError(
+          "the kernel ran out of memory and dropped completions");
+    default:
+      return absl::InternalError(
+          absl::StrCat("io_uring_enter: ", strerror(errno)));
+  }
+}
+
+}  // namespace ioloop

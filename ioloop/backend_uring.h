@@ -1,0 +1,86 @@
+// The io_uring backend: one ring, used by one thread.
+#ifndef RINGPLANE_IOLOOP_BACKEND_URING_H_
+#define RINGPLANE_IOLOOP_BACKEND_URING_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+// Before any header that might include <linux/io_uring.h>: Debian 12's,
+// compiled as C++, puts the buffers of a buffer ring 8 bytes too far.
+#include <liburing.h>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ioloop/backend.h"
+#include "ioloop/buffer_pool.h"
+#include "ioloop/stats.h"
+
+namespace ioloop {
+
+class UringBackend final : public Backend {
+ public:
+  // `pool` and `stats` outlive the backend. Errors as Loop::Create.
+  static absl::StatusOr<std::unique_ptr<UringBackend>> Create(
+      uint32_t sq_entries, uint32_t cq_entries, BufferPool* pool,
+      LoopStats* stats);
+  ~UringBackend() override;
+
+  void Submit(Operation* op, const Request& request) override;
+  void Cancel(Operation* op) override;
+  absl::Status Turn(int64_t wait_ns, std::vector<Harvested>* batch) override;
+  void ProvideBuffer(uint32_t id) override;
+  int fd() const override { return ring_.ring_fd; }
+  std::string_view name() const override { return "uring"; }
+
+ private:
+  // A send that leaves no CQE when the socket takes all of it.
+  struct SilentSend {
+    Operation* op;
+    uint32_t length;
+    uint32_t position;  // Of its SQE: submitted once the SQ head is past it.
+  };
+  // What did not fit the SQ because the kernel would not take more.
+  struct Waiting {
+    Operation* op;
+    Request request;
+    bool cancel;
+  };
+
+  UringBackend(BufferPool* pool, LoopStats* stats)
+      : pool_(pool), stats_(stats) {}
+  absl::Status Init(uint32_t sq_entries, uint32_t cq_entries);
+  absl::Status RegisterBuffers();
+
+  io_uring_sqe* GetSqe();
+  void PrepareRequest(io_uring_sqe* sqe, Operation* op, const Request& request);
+  void PrepareCancel(io_uring_sqe* sqe, Operation* op);
+  void SubmitWaiting();
+  uint32_t Unsubmitted() const;
+  uint32_t SqFlags() const;
+  // io_uring_enter(2). OK as well when the kernel wants us to come again.
+  absl::Status Enter(uint32_t wait_nr, uint32_t flags, int64_t wait_ns);
+  size_t Reap(std::vector<Harvested>* batch);
+  absl::Status Drain(size_t reaped, std::vector<Harvested>* batch);
+  void ResolveSilentSends(std::vector<Harvested>* batch);
+
+  io_uring ring_ = {};
+  bool ring_ready_ = false;
+  uint32_t sq_tail_ = 0;
+  uint32_t enter_flags_ = 0;
+  uint32_t cq_entries_ = 0;
+  bool try_again_ = false;  // The kernel was short of memory.
+  std::vector<SilentSend> silent_;
+  std::vector<Waiting> waiting_;
+  BufferPool* pool_;
+  LoopStats* stats_;
+  io_uring_buf_ring* buffer_ring_ = nullptr;
+  size_t buffer_ring_bytes_ = 0;
+  uint16_t buffer_tail_ = 0;
+};
+
+}  // namespace ioloop
+
+#endif  // RINGPLANE_IOLOOP_BACKEND_URING_H_

@@ -1,0 +1,139 @@
+#include "ioloop/buffer_pool.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <new>
+
+#include "absl/strings/str_cat.h"
+#include "ioloop/backend.h"
+#include "ioloop/internal/asan.h"
+#include "ioloop/stats.h"
+
+namespace ioloop {
+
+absl::StatusOr<std::unique_ptr<BufferPool>> BufferPool::Create(
+    uint32_t count, uint32_t buffer_bytes, LoopStats* stats) {
+  if (!std::has_single_bit(count) || count > 32768) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "buffer_count must be a power of two of 1 to 32768, not ", count));
+  }
+  if (buffer_bytes == 0 || buffer_bytes > (1u << 30)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("buffer_bytes must be 1 to 2^30, not ", buffer_bytes));
+  }
+  std::unique_ptr<BufferPool> pool(new BufferPool(count, buffer_bytes, stats));
+  pool->memory_bytes_ = size_t{count} * buffer_bytes;
+  // Pages that never receive anything are never touched and cost nothing.
+  void* memory = mmap(nullptr, pool->memory_bytes_, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    return absl::ResourceExhaustedError(absl::StrCat("no memory for ", count,
+                                                     " receive buffers of ",
+                                                     buffer_bytes, " bytes"));
+  }
+  pool->memory_ = static_cast<char*>(memory);
+  return pool;
+}
+
+BufferPool::BufferPool(uint32_t count, uint32_t buffer_bytes, LoopStats* stats)
+    : count_(count),
+      buffer_bytes_(buffer_bytes),
+      copy_below_(std::max(1u, count / 4)),
+      chunks_(std::make_unique<internal::Chunk[]>(count)),
+      stats_(stats) {}
+
+BufferPool::~BufferPool() {
+  RINGPLANE_CHECK(lent_ == 0 && copies_ == 0,
+                  "ReceivedBytes outlived their loop");
+  if (memory_ == nullptr) return;
+  internal::Unpoison(memory_, memory_bytes_);
+  munmap(memory_, memory_bytes_);
+}
+
+void BufferPool::Attach(Backend* backend) {
+  backend_ = backend;
+  for (uint32_t id = 0; id < count_; ++id) {
+    chunks_[id].pool = this;
+    chunks_[id].id = id;
+    PoisonBuffer(id);
+    backend_->ProvideBuffer(id);
+  }
+}
+
+internal::Chunk* BufferPool::Take(uint32_t id, uint32_t size) {
+  RINGPLANE_CHECK(id < count_ && size <= buffer_bytes_,
+                  "the kernel filled a buffer that is not ours");
+  UnpoisonBuffer(id, size);
+  if (count_ - lent_ - 1 < copy_below_) [[unlikely]] {
+    stats_->buffers_copied.Add(1);
+    void* memory = ::operator new(sizeof(internal::Chunk) + size);
+    auto* copy = new (memory) internal::Chunk;
+    copy->pool = this;
+    copy->data = static_cast<char*>(memory) + sizeof(internal::Chunk);
+    copy->size = size;
+    copy->id = internal::Chunk::kCopied;
+    memcpy(copy->data, buffer(id), size);
+    ++copies_;
+    PoisonBuffer(id);
+    backend_->ProvideBuffer(id);
+    return copy;
+  }
+  ++lent_;
+  internal::Chunk* chunk = &chunks_[id];
+  chunk->next = nullptr;
+  chunk->data = buffer(id);
+  chunk->size = size;
+  return chunk;
+}
+
+void BufferPool::Return(internal::Chunk* chunk) {
+  if (chunk->id == internal::Chunk::kCopied) {
+    --copies_;
+    ::operator delete(chunk);
+    return;
+  }
+  --lent_;
+  PoisonBuffer(chunk->id);
+  if (backend_ != nullptr) backend_->ProvideBuffer(chunk->id);
+}
+
+void BufferPool::AddStarved(internal::Starved* starved) {
+  if (starved->queued_) return;
+  starved->queued_ = true;
+  starved->next_ = nullptr;
+  starved->previous_ = starved_tail_;
+  (starved_tail_ ? starved_tail_->next_ : starved_head_) = starved;
+  starved_tail_ = starved;
+}
+
+void BufferPool::RemoveStarved(internal::Starved* starved) {
+  if (!starved->queued_) return;
+  starved->queued_ = false;
+  (starved->previous_ ? starved->previous_->next_ : starved_head_) =
+      starved->next_;
+  (starved->next_ ? starved->next_->previous_ : starved_tail_) =
+      starved->previous_;
+}
+
+bool BufferPool::WakeStarved() {
+  const uint32_t free = count_ - lent_;
+  for (uint32_t i = 0; i < free && starved_head_ != nullptr; ++i) {
+    internal::Starved* starved = starved_head_;
+    RemoveStarved(starved);
+    starved->handler_(starved);
+  }
+  return free > 0 && starved_head_ != nullptr;
+}
+
+void BufferPool::PoisonBuffer(uint32_t id) {
+  internal::Poison(buffer(id), buffer_bytes_);
+}
+
+void BufferPool::UnpoisonBuffer(uint32_t id, uint32_t size) {
+  internal::Unpoison(buffer(id), size);
+}
+
+}  // namespace ioloop

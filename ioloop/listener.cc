@@ -1,0 +1,359 @@
+#include "ioloop/listener.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ioloop/check.h"
+#include "ioloop/log.h"
+#include "ioloop/timer.h"
+
+namespace ioloop {
+namespace internal {
+
+struct ListenerAccept : Operation {
+  using Operation::Operation;
+};
+struct ListenerPause : Timer {
+  using Timer::Timer;
+};
+
+// Stays put while accepting is in the kernel's hands; like StreamState it
+// outlives its handle until the kernel has let go.
+struct ListenerState : ListenerAccept, ListenerPause {
+  ListenerState(Loop* owner, int socket, const SocketAddress& bound,
+                const Listener::Options& given)
+      : ListenerAccept(&OnAccepted),
+        ListenerPause(owner, &OnPauseOver),
+        loop(owner),
+        fd(socket),
+        address(bound),
+        options(given) {}
+
+  Operation* accept() { return static_cast<ListenerAccept*>(this); }
+  Timer* pause() { return static_cast<ListenerPause*>(this); }
+
+  static void OnAccepted(Operation* op, Completion completion);
+  static void OnPauseOver(Timer* timer);
+  void TakeAccepted(int32_t result);
+  void Arm();
+  size_t Pending() const { return pending.size() - pending_taken; }
+  bool Ready() const { return Pending() > 0 || cancelled || closing; }
+  void BeginClose();
+  bool MaybeFinish();
+  void CloseDescriptor();
+
+  Loop* loop;
+  int fd;
+  SocketAddress address;
+  Listener::Options options;
+  std::coroutine_handle<> waiter;
+  std::coroutine_handle<> close_waiter;
+  std::vector<int> pending;  // Accepted; those before `pending_taken` are gone.
+  size_t pending_taken = 0;
+  bool pausing = false;  // Being cancelled: too many are pending.
+  bool cancelled = false;
+  bool closing = false;
+  bool abandoned = false;
+};
+
+void ListenerState::Arm() {
+  if (accept()->in_flight() || pause()->armed() || closing) return;
+  Request request;
+  request.kind = OpKind::kAccept;
+  request.fd = fd;
+  loop->Submit(accept(), request);
+}
+
+void ListenerState::OnAccepted(Operation* op, Completion completion) {
+  auto* self = static_cast<ListenerState*>(static_cast<ListenerAccept*>(op));
+  self->TakeAccepted(completion.result);
+  if (!op->in_flight() && self->MaybeFinish()) return;
+  // Last of all: the waiter may end the listener.
+  if (self->waiter && self->Ready()) {
+    std::exchange(self->waiter, nullptr).resume();
+  }
+}
+
+void ListenerState::TakeAccepted(int32_t result) {
+  if (closing) {
+    if (result >= 0) close(result);
+    return;
+  }
+  if (result >= 0) pending.push_back(result);
+  if (accept()->in_flight()) {
+    if (Pending() >= options.pending_max && !waiter && !pausing) {
+      pausing = true;
+      loop->Cancel(accept());
+    }
+    return;
+  }
+  pausing = false;
+  if (result >= 0 || result == -ECANCELED || result == -ECONNABORTED ||
+      result == -EINTR || result == -EAGAIN || result == -EPROTO) {
+    if (Pending() <= options.pending_max / 2) Arm();
+    return;
+  }
+  // Out of descriptors, memory or, for a moment, network. The peer waits in
+  // the backlog; asking again at once would only spin.
+  loop->mutable_stats()->accept_pauses.Add(1);
+  RINGPLANE_LOG(kWarning, "accepting paused", {"listener", address.ToString()},
+                {"error", strerror(-result)},
+                {"pause", absl::FormatDuration(options.pause)});
+  pause()->Arm(loop->now() + options.pause);
+}
+
+void ListenerState::OnPauseOver(Timer* timer) {
+  static_cast<ListenerState*>(static_cast<ListenerPause*>(timer))->Arm();
+}
+
+void ListenerState::BeginClose() {
+  closing = true;
+  pause()->Disarm();
+  for (size_t i = pending_taken; i < pending.size(); ++i) {
+    const linger reset = {1, 0};
+    static_cast<void>(
+        setsockopt(pending[i], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)));
+    close(pending[i]);
+  }
+  pending.clear();
+  pending_taken = 0;
+  loop->Cancel(accept());
+  if (waiter) loop->Resume(std::exchange(waiter, nullptr));
+}
+
+bool ListenerState::MaybeFinish() {
+  if (!closing || accept()->in_flight()) return false;
+  if (abandoned) {
+    loop->RemoveOrphan();
+    CloseDescriptor();
+    delete this;
+    return true;
+  }
+  if (close_waiter) loop->Resume(std::exchange(close_waiter, nullptr));
+  return false;
+}
+
+void ListenerState::CloseDescriptor() {
+  if (fd < 0) return;
+  close(std::exchange(fd, -1));
+  const std::string path = address.is_unix() ? address.HostString() : "";
+  if (options.unlink && !path.empty() && path[0] != '@') {
+    static_cast<void>(unlink(path.c_str()));
+  }
+}
+
+}  // namespace internal
+
+namespace {
+
+using internal::ListenerState;
+
+absl::Status BindError(const SocketAddress& address, const char* what,
+                       int error) {
+  std::string text =
+      absl::StrCat(what, " ", address.ToString(), ": ", strerror(error));
+  switch (error) {
+    case EADDRINUSE:
+      return absl::AlreadyExistsError(text);
+    case EACCES:
+    case EPERM:
+      return absl::PermissionDeniedError(text);
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+      return absl::ResourceExhaustedError(text);
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+    case EINVAL:
+    case ENOENT:
+    case ENOTDIR:
+      return absl::InvalidArgumentError(text);
+    default:
+      return absl::UnavailableError(text);
+  }
+}
+
+// A unix socket's file outlives a process that was killed. It may go if it is
+// a socket and nobody listens behind it.
+void RemoveStaleSocket(const SocketAddress& address) {
+  const std::string path = address.HostString();
+  if (path.empty() || path[0] == '@') return;
+  struct stat info;
+  if (lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
+  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return;
+  if (connect(probe, address.data(), address.length()) != 0 &&
+      errno == ECONNREFUSED) {
+    static_cast<void>(unlink(path.c_str()));
+  }
+  close(probe);
+}
+
+int SetOption(int fd, int level, int option) {
+  const int on = 1;
+  return setsockopt(fd, level, option, &on, sizeof(on));
+}
+
+// Resumes when the kernel has let go of the listener.
+class Released {
+ public:
+  explicit Released(ListenerState* state) : state_(state) {}
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) const {
+    if (state_->accept()->in_flight()) {
+      state_->close_waiter = waiter;
+    } else {
+      state_->loop->Resume(waiter);
+    }
+  }
+  void await_resume() const {}
+
+ private:
+  ListenerState* state_;
+};
+
+Task<void> CloseState(ListenerState* state) {
+  if (state->closing) {
+    RINGPLANE_CHECK(state->fd < 0, "a Listener is closed once");
+    co_return;
+  }
+  state->BeginClose();
+  co_await Released(state);
+  state->CloseDescriptor();
+}
+
+void Abandon(ListenerState* state) {
+  RINGPLANE_CHECK(!state->close_waiter, "a Listener died while it was closed");
+  RINGPLANE_CHECK(!state->waiter, "a Listener died awaited");
+  state->BeginClose();
+  state->abandoned = true;
+  state->loop->AddOrphan();
+  static_cast<void>(state->MaybeFinish());
+}
+
+}  // namespace
+
+absl::StatusOr<Listener> Listener::Bind(Loop* loop,
+                                        const SocketAddress& address,
+                                        const Options& options) {
+  if (address.family() == AF_UNSPEC) {
+    return absl::InvalidArgumentError("no address to listen on");
+  }
+  const int fd = socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return BindError(address, "socket for", errno);
+  if (address.is_unix()) {
+    if (options.unlink) RemoveStaleSocket(address);
+  } else {
+    SetOption(fd, SOL_SOCKET, SO_REUSEADDR);
+    if (options.reuse_port && SetOption(fd, SOL_SOCKET, SO_REUSEPORT) != 0) {
+      const int error = errno;
+      close(fd);
+      return BindError(address, "SO_REUSEPORT for", error);
+    }
+    if (address.family() == AF_INET6) {
+      SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+    }
+    // Accepted sockets inherit it.
+    if (options.stream.no_delay) SetOption(fd, IPPROTO_TCP, TCP_NODELAY);
+  }
+  if (bind(fd, address.data(), address.length()) != 0) {
+    const int error = errno;
+    close(fd);
+    return BindError(address, "bind", error);
+  }
+  if (listen(fd, options.backlog) != 0) {
+    const int error = errno;
+    close(fd);
+    return BindError(address, "listen on", error);
+  }
+  SocketAddress bound = address;
+  sockaddr_storage storage = {};
+  socklen_t length = sizeof(storage);
+  auto* raw = reinterpret_cast<sockaddr*>(&storage);
+  if (!address.is_unix() && getsockname(fd, raw, &length) == 0) {
+    bound = SocketAddress::FromSockaddr(raw, length);
+  }
+  auto* state = new ListenerState(loop, fd, bound, options);
+  state->options.pending_max = std::max(1u, options.pending_max);
+  // Asked for once now, so that steady accepting allocates nothing.
+  state->pending.reserve(std::min(1024u, state->options.pending_max));
+  return Listener(state);
+}
+
+absl::StatusOr<Listener> Listener::Bind(Loop* loop,
+                                        const SocketAddress& address) {
+  return Bind(loop, address, Options());
+}
+
+absl::StatusOr<Listener> Listener::Bind(Loop* loop, uint16_t port) {
+  return Bind(loop, SocketAddress::Loopback(port), Options());
+}
+
+Listener::Listener(Listener&& other) noexcept
+    : state_(std::exchange(other.state_, nullptr)) {}
+
+Listener& Listener::operator=(Listener&& other) noexcept {
+  if (this != &other) {
+    if (state_ != nullptr) Abandon(state_);
+    state_ = std::exchange(other.state_, nullptr);
+  }
+  return *this;
+}
+
+Listener::~Listener() {
+  if (state_ != nullptr) Abandon(state_);
+}
+
+bool Listener::AcceptAwaiter::await_ready() const { return state_->Ready(); }
+
+void Listener::AcceptAwaiter::await_suspend(
+    std::coroutine_handle<> waiter) const {
+  RINGPLANE_CHECK(!state_->waiter, "a Listener has one waiter");
+  state_->waiter = waiter;
+  state_->Arm();
+}
+
+absl::StatusOr<Stream> Listener::AcceptAwaiter::await_resume() const {
+  if (state_->closing || state_->cancelled) {
+    return absl::Status(absl::StatusCode::kCancelled, "");
+  }
+  const int fd = state_->pending[state_->pending_taken++];
+  if (state_->pending_taken == state_->pending.size()) {
+    state_->pending.clear();
+    state_->pending_taken = 0;
+  } else if (state_->pending_taken >= state_->options.pending_max) {
+    // A queue that is never quite empty must not grow for ever.
+    state_->pending.erase(
+        state_->pending.begin(),
+        state_->pending.begin() + static_cast<long>(state_->pending_taken));
+    state_->pending_taken = 0;
+  }
+  if (state_->Pending() <= state_->options.pending_max / 2) state_->Arm();
+  return Stream::Adopt(state_->loop, fd, state_->options.stream);
+}
+
+void Listener::CancelAccept() {
+  state_->cancelled = true;
+  if (state_->waiter) {
+    state_->loop->Resume(std::exchange(state_->waiter, nullptr));
+  }
+}
+
+Task<void> Listener::Close() { return CloseState(state_); }
+
+const SocketAddress& Listener::local_address() const { return state_->address; }
+
+int Listener::fd() const { return state_->fd; }
+
+}  // namespace ioloop

@@ -1,0 +1,298 @@
+#include "ioloop/stream.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "ioloop/check.h"
+#include "ioloop/internal/stream_state.h"
+#include "ioloop/timer.h"
+
+namespace ioloop {
+namespace {
+
+using internal::StreamState;
+
+// Resumes when the kernel has let go of the stream, after those who waited in
+// it were resumed.
+class Released {
+ public:
+  explicit Released(StreamState* state) : state_(state) {}
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) const {
+    if (state_->Idle()) {
+      state_->loop->Resume(waiter);
+    } else {
+      state_->close_waiter = waiter;
+    }
+  }
+  void await_resume() const {}
+
+ private:
+  StreamState* state_;
+};
+
+Task<void> CloseState(StreamState* state, bool reset) {
+  if (state->closing) {
+    RINGPLANE_CHECK(state->fd < 0, "a Stream is closed once");
+    co_return;
+  }
+  if (reset) {
+    const linger abort = {1, 0};
+    static_cast<void>(
+        setsockopt(state->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)));
+  }
+  state->BeginClose();
+  co_await Released(state);
+  state->CloseDescriptor();
+}
+
+void SetNoDelay(int fd) {
+  const int on = 1;
+  // Fails on unix sockets, which have no delay to turn off.
+  static_cast<void>(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
+}
+
+// One connect(2) that a deadline cancels.
+class ConnectAwaiter : public Operation {
+ public:
+  ConnectAwaiter(Loop* loop, int fd, const SocketAddress& address,
+                 absl::Time deadline)
+      : Operation(&Done),
+        loop_(loop),
+        fd_(fd),
+        address_(address),
+        deadline_(deadline),
+        timer_(loop, this) {}
+
+  bool await_ready() const { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) {
+    waiter_ = waiter;
+    Request request;
+    request.kind = OpKind::kConnect;
+    request.fd = fd_;
+    request.address = address_.data();
+    request.length = address_.length();
+    loop_->Submit(this, request);
+    timer_.Arm(deadline_);
+  }
+  // 0 or an errno; ETIMEDOUT is the deadline's.
+  int await_resume() const {
+    if (result_ == -ECANCELED && timer_.fired) return ETIMEDOUT;
+    return -result_;
+  }
+  bool timed_out() const { return timer_.fired; }
+
+ private:
+  struct DeadlineTimer : Timer {
+    DeadlineTimer(Loop* owner, ConnectAwaiter* connect)
+        : Timer(owner, &Fire), awaiter(connect) {}
+    static void Fire(Timer* timer) {
+      auto* self = static_cast<DeadlineTimer*>(timer);
+      self->fired = true;
+      self->loop()->Cancel(self->awaiter);
+    }
+    ConnectAwaiter* awaiter;
+    bool fired = false;
+  };
+  static void Done(Operation* op, Completion completion) {
+    auto* self = static_cast<ConnectAwaiter*>(op);
+    self->timer_.Disarm();
+    self->result_ = completion.result;
+    self->waiter_.resume();
+  }
+
+  Loop* loop_;
+  int fd_;
+  SocketAddress address_;
+  absl::Time deadline_;
+  DeadlineTimer timer_;
+  std::coroutine_handle<> waiter_;
+  int32_t result_ = 0;
+};
+
+absl::Status BindSource(int fd, const SocketAddress& source) {
+  const int on = 1;
+  // Ports of connections that are closing may be taken again.
+  static_cast<void>(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)));
+  if (source.port() == 0 && !source.is_unix()) {
+    // The port is chosen by connect(2), which knows the peer: one port then
+    // serves connections to many peers.
+    static_cast<void>(
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)));
+  }
+  if (bind(fd, source.data(), source.length()) == 0) return absl::OkStatus();
+  const int error = errno;
+  std::string text =
+      absl::StrCat("bind ", source.ToString(), ": ", strerror(error));
+  if (error == EADDRINUSE) return absl::AlreadyExistsError(text);
+  return absl::UnavailableError(text);
+}
+
+absl::Status ConnectError(const SocketAddress& address, int error,
+                          bool timed_out, bool source_port_given) {
+  std::string text =
+      absl::StrCat("connect to ", address.ToString(), ": ", strerror(error));
+  if (timed_out) return absl::DeadlineExceededError(text);
+  if (source_port_given && (error == EADDRINUSE || error == EADDRNOTAVAIL)) {
+    return absl::AlreadyExistsError(text);
+  }
+  return absl::UnavailableError(text);
+}
+
+}  // namespace
+
+Task<absl::StatusOr<Stream>> Stream::Connect(Loop* loop, SocketAddress address,
+                                             absl::Duration timeout,
+                                             const SocketAddress* source) {
+  return Connect(loop, address, timeout, source, Options());
+}
+
+Task<absl::StatusOr<Stream>> Stream::Connect(Loop* loop, SocketAddress address,
+                                             absl::Duration timeout,
+                                             const SocketAddress* source,
+                                             Options options) {
+  const int fd = socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    const int error = errno;
+    std::string text =
+        absl::StrCat("socket for ", address.ToString(), ": ", strerror(error));
+    if (error == EMFILE || error == ENFILE) {
+      co_return absl::ResourceExhaustedError(text);
+    }
+    co_return absl::UnavailableError(text);
+  }
+  const bool source_port_given = source != nullptr && source->port() != 0;
+  if (source != nullptr) {
+    absl::Status bound = BindSource(fd, *source);
+    if (!bound.ok()) {
+      close(fd);
+      co_return bound;
+    }
+  }
+  if (options.no_delay && !address.is_unix()) SetNoDelay(fd);
+  ConnectAwaiter connect(loop, fd, address, loop->now() + timeout);
+  const int error = co_await connect;
+  if (error != 0) {
+    close(fd);
+    co_return ConnectError(address, error,
+                           error == ETIMEDOUT && connect.timed_out(),
+                           source_port_given);
+  }
+  Stream stream(new StreamState(loop, fd, options));
+  co_return stream;
+}
+
+Stream Stream::Adopt(Loop* loop, int fd) { return Adopt(loop, fd, Options()); }
+
+Stream Stream::Adopt(Loop* loop, int fd, const Options& options) {
+  return Stream(new StreamState(loop, fd, options));
+}
+
+Stream& Stream::operator=(Stream&& other) noexcept {
+  if (this != &other) {
+    if (state_ != nullptr) state_->Abandon();
+    state_ = std::exchange(other.state_, nullptr);
+  }
+  return *this;
+}
+
+Stream::~Stream() {
+  if (state_ != nullptr) state_->Abandon();
+}
+
+bool Stream::ReceiveAwaiter::await_ready() const {
+  return state_->ReceiveReady();
+}
+
+void Stream::ReceiveAwaiter::await_suspend(
+    std::coroutine_handle<> waiter) const {
+  RINGPLANE_CHECK(!state_->receive_waiter, "a Stream has one receiver");
+  state_->receive_waiter = waiter;
+  state_->ArmReceive();
+}
+
+absl::StatusOr<ReceivedBytes> Stream::ReceiveAwaiter::await_resume() const {
+  return state_->TakeReceived();
+}
+
+void Stream::CancelReceive() {
+  if (!state_->receive_waiter) return;
+  state_->receive_cancelled = true;
+  state_->loop->Resume(std::exchange(state_->receive_waiter, nullptr));
+}
+
+std::span<char> Stream::Reserve(size_t bytes) {
+  internal::SendBuffer& queue = state_->queue;
+  state_->loop->send_buffers().Reserve(&queue, bytes);
+  return {queue.data + queue.size,
+          internal::SendBufferPool::Capacity(queue) - queue.size};
+}
+
+void Stream::Commit(size_t bytes) { state_->Commit(bytes); }
+
+void Stream::Queue(std::string_view bytes) {
+  if (bytes.empty()) return;
+  memcpy(Reserve(bytes.size()).data(), bytes.data(), bytes.size());
+  state_->Commit(bytes.size());
+}
+
+size_t Stream::queued_bytes() const { return state_->Unsent(); }
+
+bool Stream::DrainAwaiter::await_ready() const {
+  state_->drain_below = below_;
+  return state_->DrainReady();
+}
+
+void Stream::DrainAwaiter::await_suspend(std::coroutine_handle<> waiter) const {
+  RINGPLANE_CHECK(!state_->drain_waiter, "a Stream has one drain waiter");
+  state_->drain_waiter = waiter;
+  if (state_->send_op()->in_flight() && !state_->send_waits) {
+    state_->loop->SkipNextWait();
+  }
+}
+
+absl::Status Stream::DrainAwaiter::await_resume() const {
+  if (!state_->error.ok()) return state_->error;
+  if (state_->closing) return absl::Status(absl::StatusCode::kCancelled, "");
+  return absl::OkStatus();
+}
+
+void Stream::ShutdownWrite() {
+  if (state_->closing || state_->shutdown_wanted) return;
+  state_->shutdown_wanted = true;
+  state_->loop->AtTurnEnd(state_->flush());
+}
+
+Task<void> Stream::Close() { return CloseState(state_, /*reset=*/false); }
+
+Task<void> Stream::Abort() { return CloseState(state_, /*reset=*/true); }
+
+const absl::Status& Stream::status() const { return state_->error; }
+
+bool Stream::closed() const { return state_->closing; }
+
+int Stream::fd() const { return state_->fd; }
+
+Loop* Stream::loop() const { return state_->loop; }
+
+SocketAddress Stream::local_address() const {
+  sockaddr_storage storage = {};
+  socklen_t length = sizeof(storage);
+  auto* address = reinterpret_cast<sockaddr*>(&storage);
+  if (getsockname(state_->fd, address, &length) != 0) return SocketAddress();
+  return SocketAddress::FromSockaddr(address, length);
+}
+
+SocketAddress Stream::peer_address() const {
+  sockaddr_storage storage = {};
+  socklen_t length = sizeof(storage);
+  auto* address = reinterpret_cast<sockaddr*>(&storage);
+  if (getpeername(state_->fd, address, &length) != 0) return SocketAddress();
+  return SocketAddress::FromSockaddr(address, length);
+}
+
+}  // namespace ioloop
