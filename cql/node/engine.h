@@ -91,12 +91,7 @@ struct Value {
   static Value Unset() { return {Kind::kUnset, {}}; }
 };
 
-struct ColumnSpec {
-  std::string keyspace;
-  std::string table;
-  std::string name;
-  protocol::ColumnType type;
-};
+using protocol::ColumnSpec;
 using ColumnSpecs = std::vector<ColumnSpec>;
 
 using StatementId = std::array<uint8_t, 16>;

@@ -199,7 +199,7 @@ absl::Status SyntaxErrorAt(std::string_view text, size_t offset,
       column = 0;
     }
   }
-  return MakeError(CqlCode::kSyntaxError,
+  return MakeError(ServerCode::kSyntaxError,
                    absl::StrCat("line ", line, ":", column, " ", message));
 }
 
