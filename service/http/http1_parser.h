@@ -89,7 +89,6 @@ class Http1Parser {
   Event EndOfHead();
   bool ParseChunkSize(std::string_view line);
   bool ParseTrailer(std::string_view line);
-  bool AppendBody(std::string_view bytes);
 
   const Limits limits_;
   Request request_;
@@ -99,7 +98,6 @@ class Http1Parser {
   bool http10_ = false;
   bool keep_alive_ = true;
   bool connection_close_ = false;
-  bool connection_keep_alive_ = false;
   bool expect_continue_ = false;
   bool have_length_ = false;
   bool chunked_ = false;

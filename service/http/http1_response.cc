@@ -1,6 +1,6 @@
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "service/http/http1_parser.h"
+#include "service/http/text.h"
 
 namespace http {
 
@@ -9,30 +9,30 @@ void WriteHttp1Response(const Response& response, bool keep_alive,
   if (response.status == 200) {
     out->append("HTTP/1.1 200 OK\r\n");
   } else {
-    absl::StrAppend(out, "HTTP/1.1 ", response.status, " ",
+    AppendTo(out, "HTTP/1.1 ", response.status, " ",
                     ReasonPhrase(response.status), "\r\n");
   }
   auto append_fields = [out](const Headers& fields) {
     for (size_t i = 0; i < fields.size(); ++i) {
       Header field = fields[i];
-      absl::StrAppend(out, field.name, ": ", field.value, "\r\n");
+      AppendTo(out, field.name, ": ", field.value, "\r\n");
     }
   };
   append_fields(response.headers);
   if (!keep_alive) out->append("connection: close\r\n");
   if (!response.has_trailers) {
-    absl::StrAppend(out, "content-length: ", response.body.size(), "\r\n\r\n");
+    AppendTo(out, "content-length: ", response.body.size(), "\r\n\r\n");
     if (!head_only) out->append(response.body);
     return;
   }
   out->append("transfer-encoding: chunked\r\ntrailer: ");
   for (size_t i = 0; i < response.trailers.size(); ++i) {
-    absl::StrAppend(out, i == 0 ? "" : ", ", response.trailers[i].name);
+    AppendTo(out, i == 0 ? "" : ", ", response.trailers[i].name);
   }
   out->append("\r\n\r\n");
   if (head_only) return;
   if (!response.body.empty()) {
-    absl::StrAppend(out, absl::Hex(response.body.size()), "\r\n",
+    AppendTo(out, absl::Hex(response.body.size()), "\r\n",
                     response.body, "\r\n");
   }
   out->append("0\r\n");

@@ -67,7 +67,7 @@ class Http2Session {
     double reset_per_second = 50;
     absl::Duration rapid_reset_age = absl::Milliseconds(10);
     // RST_STREAMs that the client made the server send, however it did.
-    double forced_reset_burst = 100;
+    double forced_reset_burst = 50;
     double forced_reset_per_second = 5;
   };
 
@@ -171,7 +171,6 @@ class Http2Session {
   uint64_t guarded_[static_cast<size_t>(Guard::kCount)] = {};
   Http2Stream* oldest_ = nullptr;
   Http2Stream* newest_ = nullptr;
-  Http2Stream* opening_ = nullptr;  // whose header block is arriving
   std::vector<std::unique_ptr<Http2Stream>> streams_;  // every one ever made
   std::vector<Http2Stream*> free_;
 };

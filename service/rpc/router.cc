@@ -1,7 +1,7 @@
 #include "service/rpc/router.h"
 
-#include "absl/strings/str_cat.h"
 #include "ioloop/check.h"
+#include "service/http/text.h"
 
 namespace rpc {
 
@@ -12,7 +12,7 @@ void Router::AddService(
   for (int i = 0; i < descriptor->method_count(); ++i) {
     const google::protobuf::MethodDescriptor* declared = descriptor->method(i);
     std::string path =
-        absl::StrCat("/", descriptor->full_name(), "/", declared->name());
+        http::Cat("/", descriptor->full_name(), "/", declared->name());
     if (by_path_.contains(path)) continue;
     Method& method = methods_.emplace_back();
     method.descriptor = declared;
@@ -34,7 +34,7 @@ void Router::Register(std::string_view service_name, std::string_view name,
                       const google::protobuf::Descriptor* request,
                       const google::protobuf::Descriptor* response,
                       UnaryHandler handler, void* service) {
-  std::string path = absl::StrCat("/", service_name, "/", name);
+  std::string path = http::Cat("/", service_name, "/", name);
   auto it = by_path_.find(path);
   RINGPLANE_CHECK(it != by_path_.end(), path);
   Method* method = it->second;

@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "ioloop/check.h"
+#include "service/http/text.h"
 
 namespace server {
 namespace {
@@ -29,7 +29,7 @@ std::string FormatLabels(const Range& labels) {
   std::string text;
   for (const auto& [name, value] : labels) {
     if (!text.empty()) text.push_back(',');
-    absl::StrAppend(&text, name, "=\"");
+    http::AppendTo(&text, name, "=\"");
     AppendEscaped(value, true, &text);
     text.push_back('"');
   }
@@ -40,7 +40,7 @@ void AppendNumber(double value, std::string* out) {
   if (std::isinf(value)) {
     out->append(value > 0 ? "+Inf" : "-Inf");
   } else if (value == std::floor(value) && std::fabs(value) < 1e15) {
-    absl::StrAppend(out, static_cast<int64_t>(value));
+    http::AppendTo(out, static_cast<int64_t>(value));
   } else {
     absl::StrAppendFormat(out, "%.12g", value);
   }
@@ -48,8 +48,8 @@ void AppendNumber(double value, std::string* out) {
 
 void AppendSample(std::string_view name, std::string_view suffix,
                   std::string_view labels, double value, std::string* out) {
-  absl::StrAppend(out, name, suffix);
-  if (!labels.empty()) absl::StrAppend(out, "{", labels, "}");
+  http::AppendTo(out, name, suffix);
+  if (!labels.empty()) http::AppendTo(out, "{", labels, "}");
   out->push_back(' ');
   AppendNumber(value, out);
   out->push_back('\n');
@@ -123,9 +123,9 @@ void MetricsWriter::Histogram(std::string_view name, std::string_view help,
 std::string MetricsWriter::Text() const {
   std::string out;
   for (const auto& [name, family] : families_) {
-    absl::StrAppend(&out, "# HELP ", name, " ");
+    http::AppendTo(&out, "# HELP ", name, " ");
     AppendEscaped(family.help, false, &out);
-    absl::StrAppend(&out, "\n# TYPE ", name, " ", family.type, "\n");
+    http::AppendTo(&out, "\n# TYPE ", name, " ", family.type, "\n");
     for (const auto& [labels, value] : family.samples) {
       AppendSample(name, "", labels, value, &out);
     }

@@ -45,7 +45,7 @@ struct MethodStats {
 };
 
 struct ServerStats {
-  explicit ServerStats(size_t methods) : methods(methods) {}
+  explicit ServerStats(size_t method_count) : methods(method_count) {}
 
   Counter connections_accepted;
   Counter connections_http1;
