@@ -16,14 +16,18 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cql/protocol/error.h"  // ErrorCode(status)
 #include "cql/query.h"
 #include "cql/statement.h"
+#include "cql/stats.h"
 #include "ioloop/loop.h"
+#include "ioloop/task.h"
 
 namespace cql {
 
@@ -33,7 +37,9 @@ struct SessionOptions {
   std::string username;  // Empty: no authentication is offered.
   std::string password;
   std::string keyspace;  // Empty: statements name theirs.
-  // Data centre whose nodes are preferred; empty: that of the first contact.
+  // Data centre whose nodes are used; empty: that of the first contact.
+  // Nodes elsewhere are not connected to: to serve from there would change
+  // what LOCAL_QUORUM means.
   std::string local_datacenter;
   Consistency read_consistency = Consistency::kLocalQuorum;
   Consistency write_consistency = Consistency::kLocalQuorum;
@@ -48,9 +54,18 @@ struct SessionOptions {
   uint32_t orphans_max = 1024;
   absl::Duration reconnect_min = absl::Milliseconds(50);
   absl::Duration reconnect_max = absl::Seconds(10);
-  // One connection per shard for reads and one for writes.
+  // One connection per shard for reads and one for writes. False: one of each
+  // per node.
   bool shard_aware = true;
   uint32_t frame_bytes_max = 64 << 20;
+  // A connection that was silent this long is asked whether it lives, one with
+  // requests in flight after a second; no answer in time ends it.
+  absl::Duration heartbeat_interval = absl::Seconds(30);
+  absl::Duration heartbeat_timeout = absl::Seconds(5);
+  // Topology and schema events are gathered for this long, then read once.
+  absl::Duration event_window = absl::Seconds(1);
+  // Memory for requests and results that is kept for the next ones.
+  size_t recycled_bytes_max = 32 << 20;
 };
 
 class Session {
@@ -72,24 +87,32 @@ class Session {
   //
   // Await the query once for its rows. Errors: kInvalidArgument (values do not
   // fit the statement; nothing was sent), kUnavailable (no connection to a
-  // replica; nothing was sent), kDeadlineExceeded (it may still be applied), or
-  // the server's, see ErrorCode().
+  // replica, nothing was sent; or the connection broke, and the message says
+  // that it may have been applied), kResourceExhausted (no place in flight or
+  // in line; nothing was sent), kDeadlineExceeded (it may still be applied),
+  // kCancelled (the session is closed), or the server's, see ErrorCode().
   //
   // The query must not outlive this session. Destroying it unawaited drops the
   // answer, not the request. Allocates nothing in steady state.
   template <typename... Values>
   Query Execute(const PreparedStatement& statement, const Values&... values) {
-    return Execute(RequestOptions{}, statement, values...);
+    return Query(core_.get(), RequestOptions{}, statement, values...);
   }
   template <typename... Values>
   Query Execute(const RequestOptions& options,
-                const PreparedStatement& statement, const Values&... values);
+                const PreparedStatement& statement, const Values&... values) {
+    return Query(core_.get(), options, statement, values...);
+  }
 
   // An unprepared statement without values: DDL and tools.
-  Query ExecuteText(const RequestOptions& options, std::string_view text);
+  Query ExecuteText(const RequestOptions& options, std::string_view text) {
+    return Query(core_.get(), options, text);
+  }
 
   // BATCH of prepared statements: see Batch in statement.h.
-  Query ExecuteBatch(const RequestOptions& options, const Batch& batch);
+  Query ExecuteBatch(const RequestOptions& options, const Batch& batch) {
+    return Query(core_.get(), options, batch);
+  }
 
   // Waits until every reachable node reports one schema version.
   ioloop::Task<absl::Status> AwaitSchemaAgreement(absl::Duration timeout);
@@ -99,6 +122,60 @@ class Session {
 
   // Connections open now; what the process prints at start.
   size_t connections() const;
+
+  // Counters, and what each shard has in flight. Walks the connections.
+  SessionStats stats() const;
+
+ private:
+  friend class QuerySet;
+  explicit Session(std::unique_ptr<internal::SessionCore> core);
+
+  const std::unique_ptr<internal::SessionCore> core_;
+};
+
+// The pages of one query, each asked for when it is wanted. `start` is called
+// with the options of a page and returns its query:
+//
+//   auto start = [&](const cql::RequestOptions& page) {
+//     return session->Execute(page, *select, actor);
+//   };
+//   cql::Pages pages(options, start);
+//   while (pages.more()) {
+//     absl::StatusOr<cql::Rows> rows = co_await pages.Next();
+//     if (!rows.ok()) ...
+//
+// A server that gives the page it was asked for for ever is stopped: the
+// second time a page ends where it began is kDataLoss.
+template <typename Start>
+class Pages {
+ public:
+  Pages(RequestOptions options, Start start)
+      : options_(options),
+        start_(std::move(start)),
+        paging_state_(options.paging_state) {}
+
+  // There may be another page. False after an error.
+  bool more() const { return more_; }
+
+  // REQUIRES: more().
+  ioloop::Task<absl::StatusOr<Rows>> Next() {
+    options_.paging_state = paging_state_;
+    Query query = start_(options_);
+    absl::StatusOr<Rows> rows = co_await query;
+    more_ = rows.ok() && rows->has_more_pages();
+    if (more_ && rows->paging_state() == paging_state_) {
+      more_ = false;
+      co_return absl::DataLossError("the server gives the same page again");
+    }
+    if (more_) paging_state_.assign(rows->paging_state());
+    co_return rows;
+  }
+
+ private:
+  RequestOptions options_;
+  Start start_;
+  std::string paging_state_;
+  bool more_ = true;
 };
 
 }  // namespace cql
