@@ -206,7 +206,7 @@ T Loop::RunUntilDone(Task<T> task) {
   TaskGroup group;
   auto turn = [this] {
     absl::Status status = RunOnce(absl::InfiniteDuration());
-    RINGPLANE_CHECK(status.ok(), status.message());
+    RINGPLANE_CHECK(status.ok(), status.ToString());
   };
   if constexpr (std::is_void_v<T>) {
     group.Spawn(std::move(task));

@@ -5,13 +5,6 @@
 #include <cstdint>
 
 namespace ioloop {
-namespace {
-
-// The head of a mailbox whose loop has ended.
-PostedWork* Closed() { return reinterpret_cast<PostedWork*>(uintptr_t{1}); }
-
-}  // namespace
-
 Mailbox::~Mailbox() { close(wake_fd_); }
 
 // The order of two sequentially consistent accesses makes sure that nobody
@@ -40,12 +33,13 @@ void Mailbox::Wake() {
 
 bool Mailbox::PrepareSleep() {
   sleeping_.store(true, std::memory_order_seq_cst);
-  if (head_.load(std::memory_order_seq_cst) == nullptr) return true;
+  if (Empty(head_.load(std::memory_order_seq_cst))) return true;
   sleeping_.store(false, std::memory_order_relaxed);
   return false;
 }
 
 size_t Mailbox::RunPosted() {
+  if (empty()) return 0;
   PostedWork* newest = head_.exchange(nullptr, std::memory_order_acquire);
   PostedWork* oldest = nullptr;
   while (newest != nullptr) {

@@ -77,14 +77,20 @@ class Mailbox {
   void EndSleep() { sleeping_.store(false, std::memory_order_relaxed); }
   // Runs what was posted before the call; how much that was.
   size_t RunPosted();
-  bool empty() const {
-    return head_.load(std::memory_order_relaxed) == nullptr;
-  }
+  bool empty() const { return Empty(head_.load(std::memory_order_relaxed)); }
   // Hands back what was posted (`delivered` false) and refuses any more.
   void Close();
   int wake_fd() const { return wake_fd_; }
 
  private:
+  // The head once the loop has ended.
+  static PostedWork* Closed() {
+    return reinterpret_cast<PostedWork*>(uintptr_t{1});
+  }
+  static bool Empty(PostedWork* head) {
+    return head == nullptr || head == Closed();
+  }
+
   // A list with the newest first; the loop takes all of it and turns it round.
   std::atomic<PostedWork*> head_{nullptr};
   std::atomic<bool> sleeping_{false};
