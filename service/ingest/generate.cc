@@ -21,7 +21,7 @@ constexpr int64_t kDayUs = int64_t{86400} * 1000 * 1000;
 constexpr int64_t kStartMax = 4102444800000000;   // The year 2100.
 constexpr int64_t kTimeMax = 253402300799999999;  // The end of the year 9999.
 // Mean of GenerateRandom::Log16().
-constexpr int64_t kLogMean = 94548;
+constexpr int64_t kLogMean = 98304;
 // Records that later events may still refer to.
 constexpr size_t kPostWindow = 4096;
 constexpr size_t kListWindow = 256;

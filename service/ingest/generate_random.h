@@ -30,7 +30,7 @@ class GenerateRandom {
   bool Percent(uint32_t percent) { return Below(100) < percent; }
 
   // -log2 of a uniform number in (0, 1), times 65536: exponential, of mean
-  // 1.44 * 65536. The logarithm's fraction is taken as a straight line.
+  // 1.5 * 65536. The logarithm's fraction is taken as a straight line.
   uint32_t Log16() {
     uint64_t u = Next() | 1;
     int zeros = std::countl_zero(u);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <openssl/sha.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,8 +19,8 @@ constexpr size_t kReadBytes = 256 << 10;
 
 }  // namespace
 
-LineReader::LineReader(int fd, size_t line_bytes_max)
-    : fd_(fd), line_bytes_max_(line_bytes_max) {
+LineReader::LineReader(int fd, size_t line_bytes_max, int stop_fd)
+    : fd_(fd), line_bytes_max_(line_bytes_max), stop_fd_(stop_fd) {
   struct stat info;
   if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
     input_bytes_ = static_cast<uint64_t>(info.st_size);
@@ -68,6 +69,26 @@ absl::StatusOr<LineReader::Line> LineReader::Next() {
   }
 }
 
+bool LineReader::WouldWait() {
+  if (ended_ || memchr(buffer_.data() + searched_, '\n', end_ - searched_)) {
+    return false;
+  }
+  absl::StatusOr<bool> input = AwaitInput(0);
+  return input.ok() && !*input;
+}
+
+absl::StatusOr<bool> LineReader::AwaitInput(int timeout_ms) {
+  pollfd polled[2] = {{fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+  // poll(2) passes over a descriptor of -1.
+  while (poll(polled, 2, timeout_ms) < 0) {
+    if (errno != EINTR) {
+      return absl::UnavailableError(Cat("poll: ", strerror(errno)));
+    }
+  }
+  if (polled[1].revents != 0) return absl::CancelledError("stopped");
+  return polled[0].revents != 0;
+}
+
 absl::StatusOr<size_t> LineReader::Fill() {
   if (begin_ > 0) {
     buffer_.erase(0, begin_);
@@ -77,13 +98,11 @@ absl::StatusOr<size_t> LineReader::Fill() {
   }
   if (buffer_.size() < end_ + kReadBytes) buffer_.resize(end_ + kReadBytes);
   for (;;) {
-    ssize_t got = read(fd_, buffer_.data() + end_, kReadBytes);
-    if (got < 0 && errno == EINTR) {
-      if (interrupted_ != nullptr && interrupted_()) {
-        return absl::CancelledError("interrupted");
-      }
-      continue;
+    if (absl::StatusOr<bool> input = AwaitInput(-1); !input.ok()) {
+      return input.status();
     }
+    ssize_t got = read(fd_, buffer_.data() + end_, kReadBytes);
+    if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
       return absl::UnavailableError(Cat("read: ", strerror(errno)));
     }

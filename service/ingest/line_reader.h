@@ -12,8 +12,7 @@
 
 namespace ingest {
 
-// Reads by read(2), which waits where the input does: for use on a thread of
-// its own or by a program that has nothing else to do.
+// Reads by read(2), which waits where the input does: for a thread of its own.
 //
 // A line longer than `line_bytes_max` is still one line: its start is
 // returned, marked as cut, and the rest is passed over without being kept.
@@ -33,16 +32,17 @@ class LineReader {
   // How much of the input's start fingerprint() covers at most.
   static constexpr size_t kFingerprintBytes = 4096;
 
-  // `fd` stays the caller's.
-  LineReader(int fd, size_t line_bytes_max);
+  // The descriptors stay the caller's. Once `stop_fd` is readable, Next() waits
+  // no more; -1: nothing stops it.
+  LineReader(int fd, size_t line_bytes_max, int stop_fd = -1);
 
   // The next line; a last line without line feed counts. kOutOfRange at the
   // end of the input, kUnavailable with the errno's text if reading fails,
-  // kCancelled if a signal interrupted the wait and `interrupted` says so.
+  // kCancelled when it would have waited but was stopped.
   absl::StatusOr<Line> Next();
 
-  // Called when a signal interrupts the wait for input; true gives up.
-  void SetInterrupted(bool (*interrupted)()) { interrupted_ = interrupted; }
+  // Whether Next() would have to wait for input.
+  bool WouldWait();
 
   // Passes over the first `bytes` bytes, which hold `lines` lines, if they are
   // those that the fingerprint was taken of; else leaves the input at its start
@@ -58,6 +58,9 @@ class LineReader {
   uint64_t input_bytes() const { return input_bytes_; }
 
  private:
+  // Waits until there is input, or for `timeout_ms` (-1: for ever). kCancelled
+  // if stopped; false if there is none yet.
+  absl::StatusOr<bool> AwaitInput(int timeout_ms);
   // More bytes into the buffer: how many; 0 at the end.
   absl::StatusOr<size_t> Fill();
   // Reads until the buffer holds `bytes` or the input ends.
@@ -65,7 +68,7 @@ class LineReader {
 
   const int fd_;
   const size_t line_bytes_max_;
-  bool (*interrupted_)() = nullptr;
+  const int stop_fd_;
   uint64_t input_bytes_ = 0;
   std::string buffer_;
   size_t begin_ = 0;     // of what was not returned yet
