@@ -185,13 +185,14 @@ absl::Status BindError(const SocketAddress& address, const char* what,
 }
 
 // A unix socket's file outlives a process that was killed. It may go if it is
-// a socket and nobody listens behind it.
+// a socket and nobody listens behind it. Asked with a datagram socket: who
+// listens refuses the type and never hears of us.
 void RemoveStaleSocket(const SocketAddress& address) {
   const std::string path = address.HostString();
   if (path.empty() || path[0] == '@') return;
   struct stat info;
   if (lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
-  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (probe < 0) return;
   if (connect(probe, address.data(), address.length()) != 0 &&
       errno == ECONNREFUSED) {

@@ -132,11 +132,12 @@ void StreamState::Commit(size_t bytes) {
   RINGPLANE_CHECK(queue.size + bytes <= SendBufferPool::Capacity(queue) ||
                       (bytes == 0 && queue.data == nullptr),
                   "more committed than reserved");
-  queue.size += bytes;
   if (closing || !error.ok() || shutdown_wanted) {
-    loop->send_buffers().Release(&queue);
+    // What came before a shutdown still goes out.
+    if (queue.size == 0) loop->send_buffers().Release(&queue);
     return;
   }
+  queue.size += bytes;
   if (Unsent() > send_buffer_max) {
     Fail(absl::ResourceExhaustedError(
         absl::StrCat("more than ", send_buffer_max,
