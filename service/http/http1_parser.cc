@@ -119,9 +119,9 @@ void Http1Parser::Reset() {
 bool Http1Parser::TakeLine(std::string_view* input, size_t max,
                            int too_long_status, std::string_view* line) {
   const void* end = std::memchr(input->data(), '\n', input->size());
-  size_t taken = end == nullptr ? input->size()
-                                : static_cast<const char*>(end) -
-                                      input->data() + 1;
+  size_t taken = end == nullptr
+                     ? input->size()
+                     : static_cast<const char*>(end) - input->data() + 1;
   if (line_.size() + taken > max) {
     Fail(too_long_status, "too long a line");
     return false;
@@ -257,8 +257,7 @@ Http1Parser::Event Http1Parser::Parse(std::string_view* input) {
 
 bool Http1Parser::ParseRequestLine(std::string_view line) {
   size_t first = line.find(' ');
-  size_t second =
-      first == line.npos ? line.npos : line.find(' ', first + 1);
+  size_t second = first == line.npos ? line.npos : line.find(' ', first + 1);
   bool is_http = second != line.npos &&
                  line.find(' ', second + 1) == line.npos &&
                  line.substr(second + 1, 5) == "HTTP/";
@@ -312,8 +311,8 @@ bool Http1Parser::ParseRequestLine(std::string_view line) {
     target = path == target.npos ? "/" : target.substr(path);
     break;
   }
-  if (target.empty() || (target[0] != '/' &&
-                         !(target == "*" && method == "OPTIONS"))) {
+  if (target.empty() ||
+      (target[0] != '/' && !(target == "*" && method == "OPTIONS"))) {
     Fail(400, "the target is no path");
     return false;
   }
@@ -389,8 +388,8 @@ bool Http1Parser::ParseField(std::string_view line) {
       size_t comma = value.find(',');
       std::string_view option = TrimBlanks(value.substr(0, comma));
       if (EqualsIgnoringCase(option, "close")) connection_close_ = true;
-      value = comma == value.npos ? std::string_view()
-                                  : value.substr(comma + 1);
+      value =
+          comma == value.npos ? std::string_view() : value.substr(comma + 1);
     }
   } else if (EqualsIgnoringCase(name, "expect")) {
     if (!EqualsIgnoringCase(value, "100-continue")) {
@@ -445,8 +444,7 @@ bool Http1Parser::ParseChunkSize(std::string_view line) {
   }
   std::string_view extension = line.substr(digits);
   if (digits == 0 || digits > 15 ||
-      (!extension.empty() && extension[0] != ';') ||
-      !IsFieldValue(extension)) {
+      (!extension.empty() && extension[0] != ';') || !IsFieldValue(extension)) {
     Fail(400, "a chunk size is malformed");
     return false;
   }

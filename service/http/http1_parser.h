@@ -66,9 +66,9 @@ class Http1Parser {
 
  private:
   enum class State : uint8_t {
-    kStart,    // nothing of the next request has arrived
-    kLine,     // the request line or a header line
-    kBody,     // `body_left_` bytes by Content-Length
+    kStart,  // nothing of the next request has arrived
+    kLine,   // the request line or a header line
+    kBody,   // `body_left_` bytes by Content-Length
     kChunkSize,
     kChunkData,
     kChunkEnd,  // the CRLF after a chunk
@@ -114,9 +114,9 @@ class Http1Parser {
 };
 
 // Writes `response` as HTTP/1.1: Content-Length, or chunked if it has
-// trailers. `head_only` leaves out the body, for HEAD. Appends to `out`.
+// trailers. `head_only` leaves out the body, for HEAD.
 void WriteHttp1Response(const Response& response, bool keep_alive,
-                        bool head_only, std::string* out);
+                        bool head_only, ByteSink* out);
 
 }  // namespace http
 

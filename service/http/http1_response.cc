@@ -1,43 +1,57 @@
-#include "absl/strings/str_format.h"
+#include <string>
+
+#include "absl/strings/str_cat.h"
 #include "service/http/http1_parser.h"
 #include "service/http/text.h"
 
 namespace http {
 
 void WriteHttp1Response(const Response& response, bool keep_alive,
-                        bool head_only, std::string* out) {
-  if (response.status == 200) {
-    out->append("HTTP/1.1 200 OK\r\n");
-  } else {
-    AppendTo(out, "HTTP/1.1 ", response.status, " ",
-                    ReasonPhrase(response.status), "\r\n");
-  }
-  auto append_fields = [out](const Headers& fields) {
+                        bool head_only, ByteSink* out) {
+  // Scratch of the thread; the body goes to `out` without passing it.
+  static thread_local std::string text;
+  text.clear();
+  auto append_fields = [](const Headers& fields) {
     for (size_t i = 0; i < fields.size(); ++i) {
       Header field = fields[i];
-      AppendTo(out, field.name, ": ", field.value, "\r\n");
+      text.append(field.name).append(": ");
+      text.append(field.value).append("\r\n");
     }
   };
+  if (response.status == 200) {
+    text.append("HTTP/1.1 200 OK\r\n");
+  } else {
+    AppendTo(&text, "HTTP/1.1 ", response.status, " ",
+             ReasonPhrase(response.status), "\r\n");
+  }
   append_fields(response.headers);
-  if (!keep_alive) out->append("connection: close\r\n");
+  if (!keep_alive) text.append("connection: close\r\n");
   if (!response.has_trailers) {
-    AppendTo(out, "content-length: ", response.body.size(), "\r\n\r\n");
-    if (!head_only) out->append(response.body);
+    AppendTo(&text, "content-length: ", response.body.size(), "\r\n\r\n");
+    out->Append(text);
+    if (!head_only && !response.body.empty()) out->Append(response.body);
     return;
   }
-  out->append("transfer-encoding: chunked\r\ntrailer: ");
+  text.append("transfer-encoding: chunked\r\ntrailer: ");
   for (size_t i = 0; i < response.trailers.size(); ++i) {
-    AppendTo(out, i == 0 ? "" : ", ", response.trailers[i].name);
+    if (i > 0) text.append(", ");
+    text.append(response.trailers[i].name);
   }
-  out->append("\r\n\r\n");
-  if (head_only) return;
+  text.append("\r\n\r\n");
+  if (head_only) {
+    out->Append(text);
+    return;
+  }
   if (!response.body.empty()) {
-    AppendTo(out, absl::Hex(response.body.size()), "\r\n",
-                    response.body, "\r\n");
+    AppendTo(&text, absl::Hex(response.body.size()), "\r\n");
+    out->Append(text);
+    out->Append(response.body);
+    text.assign("\r\n");
   }
-  out->append("0\r\n");
+  text.append("0\r\n");
   append_fields(response.trailers);
-  out->append("\r\n");
+  text.append("\r\n");
+  out->Append(text);
 }
 
 }  // namespace http

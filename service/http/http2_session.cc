@@ -195,10 +195,9 @@ struct Http2Session::Callbacks {
       return Result(self);
     }
     Request& request = stream->request;
-    bool body_full =
-        request.body.size() + size > self->options_.body_bytes_max;
-    bool buffer_full = self->request_bytes_ + size >
-                       self->options_.request_buffer_bytes_max;
+    bool body_full = request.body.size() + size > self->options_.body_bytes_max;
+    bool buffer_full =
+        self->request_bytes_ + size > self->options_.request_buffer_bytes_max;
     if (body_full || buffer_full) {
       self->Count(body_full ? Guard::kBodyBytes : Guard::kRequestBuffer);
       self->request_bytes_ -= request.body.size();
@@ -363,14 +362,13 @@ Http2Session::Http2Session(const Options& options, Handler* handler,
       std::numeric_limits<uint64_t>::max());
   nghttp2_option_set_max_continuations(library, 8);
   nghttp2_option_set_max_outbound_ack(library, 1000);
-  RINGPLANE_CHECK(nghttp2_session_server_new2(&session_, Callbacks::Get(),
-                                              this, library) == 0,
+  RINGPLANE_CHECK(nghttp2_session_server_new2(&session_, Callbacks::Get(), this,
+                                              library) == 0,
                   "memory");
   nghttp2_option_del(library);
 
   const nghttp2_settings_entry settings[] = {
-      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
-       options.concurrent_streams_max},
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.concurrent_streams_max},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.stream_window},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
        static_cast<uint32_t>(options.header_bytes_max)},

@@ -43,9 +43,9 @@ struct Http2Stream {
   absl::Time opened;
   size_t header_bytes = 0;
   size_t body_sent = 0;
-  bool delivered = false;       // OnRequest was called
-  bool responded = false;       // Respond was called
-  bool remote_closed = false;   // the client has said all
+  bool delivered = false;      // OnRequest was called
+  bool responded = false;      // Respond was called
+  bool remote_closed = false;  // the client has said all
   bool headers_too_large = false;
   Http2Stream* newer = nullptr;  // open streams, in order of arrival
   Http2Stream* older = nullptr;

@@ -18,8 +18,8 @@ class RateBudget {
   bool Spend(double cost, absl::Time now) {
     left_ -= cost;
     if (left_ >= 0) return true;
-    left_ = std::min(burst_, left_ + per_second_ * absl::ToDoubleSeconds(
-                                                       now - refilled_));
+    left_ = std::min(
+        burst_, left_ + per_second_ * absl::ToDoubleSeconds(now - refilled_));
     refilled_ = now;
     return left_ >= 0;
   }

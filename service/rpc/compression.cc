@@ -66,10 +66,9 @@ absl::Status Gzip::Decompress(std::string_view compressed, size_t max_bytes,
     if (result == Z_STREAM_END) break;
     if (result != Z_OK || stream.avail_out != 0) {
       out->resize(begin);
-      return absl::InvalidArgumentError(
-          result == Z_OK || result == Z_BUF_ERROR
-              ? "gzip: the message is cut short"
-              : "gzip: the message is malformed");
+      return absl::InvalidArgumentError(result == Z_OK || result == Z_BUF_ERROR
+                                            ? "gzip: the message is cut short"
+                                            : "gzip: the message is malformed");
     }
     step *= 2;
   }

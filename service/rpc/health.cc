@@ -17,8 +17,8 @@ void Health::AddTo(Router* router) {
 ioloop::Task<absl::Status> Health::Check(CallContext&,
                                          const HealthCheckRequest& request,
                                          HealthCheckResponse* response) {
-  bool known = request.service().empty() ||
-               request.service() == "grpc.health.v1.Health";
+  bool known =
+      request.service().empty() || request.service() == "grpc.health.v1.Health";
   for (size_t i = 0; i < services_->size() && !known; ++i) {
     known = services_->method(i).descriptor->service()->full_name() ==
             request.service();

@@ -23,8 +23,8 @@ absl::Status CheckJsonDepth(std::string_view text, size_t max) {
       case '[':
       case '{':
         if (++depth > max) {
-          return absl::InvalidArgumentError(absl::StrCat(
-              "JSON nests deeper than ", max, " at byte ", i));
+          return absl::InvalidArgumentError(
+              absl::StrCat("JSON nests deeper than ", max, " at byte ", i));
         }
         break;
       case ']':

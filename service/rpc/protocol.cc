@@ -47,9 +47,9 @@ bool AcceptsGzip(std::string_view list) {
 }
 
 absl::Status TooLarge(size_t bytes, size_t max) {
-  return absl::ResourceExhaustedError(
-      absl::StrCat("the request's message has ", bytes, " bytes, at most ", max,
-                   " are allowed"));
+  return absl::ResourceExhaustedError(absl::StrCat("the request's message has ",
+                                                   bytes, " bytes, at most ",
+                                                   max, " are allowed"));
 }
 
 uint32_t LoadBigEndian32(std::string_view bytes) {
@@ -144,9 +144,9 @@ absl::Status ParseCallHead(const http::Request& request, CallHead* head) {
                   "' is not supported; gzip and identity are"));
   }
   if (!version.empty() && version != "1") {
-    return absl::InvalidArgumentError(
-        http::Cat("Connect-Protocol-Version is '", version.substr(0, kShown),
-                  "', not '1'"));
+    return absl::InvalidArgumentError(http::Cat("Connect-Protocol-Version is '",
+                                                version.substr(0, kShown),
+                                                "', not '1'"));
   }
   if (has_timeout) {
     absl::StatusOr<absl::Duration> parsed =

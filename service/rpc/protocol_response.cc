@@ -14,7 +14,8 @@ namespace {
 constexpr size_t kPrefixBytes = 5;
 constexpr uint8_t kCompressed = 0x01;
 constexpr uint8_t kTrailers = 0x80;
-// A handler's message may quote a request; a client's header limit may be 8 KiB.
+// A handler's message may quote a request; a client's header limit may be 8
+// KiB.
 constexpr size_t kErrorBytesMax = 2048;
 constexpr std::string_view kEncodings = "gzip,identity";
 
@@ -32,15 +33,15 @@ std::string_view ErrorMessage(const absl::Status& status) {
 // "0" to "16".
 std::string_view GrpcStatusText(absl::StatusCode code) {
   static constexpr std::string_view kText[] = {
-      "0", "1", "2",  "3",  "4",  "5",  "6",  "7", "8",
+      "0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
       "9", "10", "11", "12", "13", "14", "15", "16"};
   return kText[GrpcCode(code)];
 }
 
 // gRPC-Web's trailers: a last frame of the body.
 void AppendTrailersFrame(const absl::Status& status, std::string* body) {
-  std::string text = http::Cat("grpc-status: ", GrpcStatusText(status.code()),
-                               "\r\n");
+  std::string text =
+      http::Cat("grpc-status: ", GrpcStatusText(status.code()), "\r\n");
   if (!status.ok() && !status.message().empty()) {
     text.append("grpc-message: ");
     AppendPercentEncoded(ErrorMessage(status), &text);
@@ -123,9 +124,8 @@ absl::Status MessageCodec::Encode(const CallHead& head,
   }
   const bool connect = head.protocol == Protocol::kConnect;
   bool compressed = false;
-  absl::Status encoded =
-      EncodeMessage(head, *message, connect ? 0 : kPrefixBytes, &compressed,
-                    &response->body);
+  absl::Status encoded = EncodeMessage(
+      head, *message, connect ? 0 : kPrefixBytes, &compressed, &response->body);
   if (!encoded.ok()) {
     response->Clear();
     EncodeError(head, encoded, response);
@@ -150,8 +150,7 @@ absl::Status MessageCodec::Encode(const CallHead& head,
   return status;
 }
 
-void MessageCodec::EncodeError(const CallHead& head,
-                               const absl::Status& status,
+void MessageCodec::EncodeError(const CallHead& head, const absl::Status& status,
                                http::Response* response) {
   if (head.protocol == Protocol::kConnect) {
     response->status = ConnectHttpStatus(status.code());

@@ -5,8 +5,7 @@
 
 namespace rpc {
 
-void Router::AddService(
-    const google::protobuf::ServiceDescriptor* descriptor) {
+void Router::AddService(const google::protobuf::ServiceDescriptor* descriptor) {
   google::protobuf::MessageFactory* factory =
       google::protobuf::MessageFactory::generated_factory();
   for (int i = 0; i < descriptor->method_count(); ++i) {

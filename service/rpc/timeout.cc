@@ -27,13 +27,20 @@ absl::StatusOr<absl::Duration> ParseGrpcTimeout(std::string_view text) {
   if (text.size() >= 2 &&
       ParseDigits(text.substr(0, text.size() - 1), 8, &value)) {
     switch (text.back()) {
-      case 'H': return absl::Hours(value);
-      case 'M': return absl::Minutes(value);
-      case 'S': return absl::Seconds(value);
-      case 'm': return absl::Milliseconds(value);
-      case 'u': return absl::Microseconds(value);
-      case 'n': return absl::Nanoseconds(value);
-      default: break;
+      case 'H':
+        return absl::Hours(value);
+      case 'M':
+        return absl::Minutes(value);
+      case 'S':
+        return absl::Seconds(value);
+      case 'm':
+        return absl::Milliseconds(value);
+      case 'u':
+        return absl::Microseconds(value);
+      case 'n':
+        return absl::Nanoseconds(value);
+      default:
+        break;
     }
   }
   return absl::InvalidArgumentError(
@@ -44,9 +51,9 @@ absl::StatusOr<absl::Duration> ParseGrpcTimeout(std::string_view text) {
 absl::StatusOr<absl::Duration> ParseConnectTimeout(std::string_view text) {
   int64_t value = 0;
   if (ParseDigits(text, 10, &value)) return absl::Milliseconds(value);
-  return absl::InvalidArgumentError(
-      http::Cat("Connect-Timeout-Ms '", text.substr(0, kShown),
-                "' is not 1 to 10 digits"));
+  return absl::InvalidArgumentError(http::Cat("Connect-Timeout-Ms '",
+                                              text.substr(0, kShown),
+                                              "' is not 1 to 10 digits"));
 }
 
 }  // namespace rpc

@@ -139,8 +139,8 @@ std::string MetricsWriter::Text() const {
         AppendNumber(i < buckets.bounds.size() ? buckets.bounds[i] : INFINITY,
                      &bucket_labels);
         bucket_labels.push_back('"');
-        AppendSample(name, "_bucket", bucket_labels,
-                     static_cast<double>(total), &out);
+        AppendSample(name, "_bucket", bucket_labels, static_cast<double>(total),
+                     &out);
       }
       AppendSample(name, "_sum", labels, buckets.sum, &out);
       AppendSample(name, "_count", labels, static_cast<double>(total), &out);
@@ -235,8 +235,7 @@ Gauge* Registry::AddGauge(std::string_view name, std::string_view help,
 }
 
 LatencyHistogram* Registry::AddHistogram(std::string_view name,
-                                         std::string_view help,
-                                         Labels labels) {
+                                         std::string_view help, Labels labels) {
   return AddOwned<LatencyHistogram>(
       name, help, labels,
       [](MetricsWriter& writer, const Owned<LatencyHistogram>& o) {

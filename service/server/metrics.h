@@ -50,9 +50,9 @@ class Gauge {
 // any thread reads.
 class LatencyHistogram {
  public:
-  static constexpr double kBounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025,
-                                       0.005,  0.01,    0.025,  0.05,  0.1,
-                                       0.25,   0.5,     1,      2.5,   5, 10};
+  static constexpr double kBounds[] = {
+      0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+      0.05,   0.1,     0.25,   0.5,   1,      2.5,   5,    10};
   static constexpr size_t kBuckets = std::size(kBounds) + 1;
 
   void ObserveNanos(int64_t nanos);

@@ -5,9 +5,11 @@
 //   router.AddService(bsky::Service::descriptor());
 //   router.Handle<&Dataplane::GetTimeline>("bsky.Service", "GetTimeline", &dp);
 //   server::Server server(loop, &router, options);
-//   auto address = server.Listen(*ioloop::SocketAddress::Parse("0.0.0.0:3000"));
+//   auto address =
+//   server.Listen(*ioloop::SocketAddress::Parse("0.0.0.0:3000"));
 //   ...
 //   server::DrainResult result = co_await server.Drain();
+//   co_await server.Close();
 //
 // Thread-safety: none, but for stats() and what a Registry reads of it. A
 // process has one server per loop; each listens with SO_REUSEPORT.
@@ -18,7 +20,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,7 +27,6 @@
 #include "ioloop/loop.h"
 #include "ioloop/socket_address.h"
 #include "ioloop/task.h"
-#include "service/http/http1_parser.h"
 #include "service/http/http2_session.h"
 #include "service/http/message.h"
 #include "service/rpc/router.h"
@@ -91,9 +91,15 @@ struct Options {
   absl::Duration max_deadline = absl::Minutes(5);
 
   // Drain() waits this long for calls in flight before it cuts them off, and
-  // keeps accepting for `drain_notice` after readiness has said no.
+  // goes on as usual for `drain_notice` after readiness has said no, so that
+  // load balancers see it first. Between the two GOAWAYs of an HTTP/2
+  // connection lies `goaway_delay`: what was on its way arrives.
   absl::Duration drain_timeout = absl::Seconds(10);
   absl::Duration drain_notice = absl::ZeroDuration();
+  absl::Duration goaway_delay = absl::Milliseconds(50);
+  // A connection that the server ends is read from for this long, so that the
+  // peer gets what was sent last and not a reset.
+  absl::Duration linger_timeout = absl::Seconds(1);
 
   // Answers of at least this size are compressed for clients that ask for it.
   size_t compress_bytes_min = 1024;
@@ -111,7 +117,7 @@ class Server {
  public:
   // `router` and `loop` outlive the server; `router` is complete.
   Server(ioloop::Loop* loop, const rpc::Router* router, Options options);
-  // REQUIRES: Drain() or Close() has finished.
+  // REQUIRES: Close() has finished, if Listen() was ever called.
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -131,9 +137,11 @@ class Server {
   bool ready() const;
 
   // Says "not serving", stops accepting, tells every client to go, answers
-  // new calls with Unavailable, waits for those in flight, and closes.
+  // new calls with Unavailable, waits for those in flight, and closes every
+  // connection. Once.
   ioloop::Task<DrainResult> Drain();
-  // Cuts everything off, and waits only for handlers to notice.
+  // Cuts off what is left and waits for handlers to end: they are told by
+  // `CallContext::cancelled`, and end by their deadline if they pass it on.
   ioloop::Task<void> Close();
 
   // Readable from any thread.

@@ -6,29 +6,45 @@ namespace server {
 
 std::string_view LimitName(Limit limit) {
   switch (limit) {
-    case Limit::kConnections: return "connections";
-    case Limit::kStreams: return "streams_per_connection";
-    case Limit::kCallsInFlight: return "calls_in_flight";
-    case Limit::kHeaderBytes: return "header_bytes";
-    case Limit::kMessageIn: return "message_in_bytes";
-    case Limit::kMessageOut: return "message_out_bytes";
-    case Limit::kRequestBuffer: return "request_buffer_bytes";
-    case Limit::kQueuedOutput: return "queued_output_bytes";
-    case Limit::kKeys: return "keys_per_request";
-    case Limit::kIdleTimeout: return "idle_timeout";
-    case Limit::kHeaderTimeout: return "header_timeout";
-    case Limit::kBodyTimeout: return "body_timeout";
-    case Limit::kWriteStall: return "write_stall_timeout";
-    case Limit::kDeadline: return "deadline";
-    case Limit::kHttp2Abuse: return "http2_abuse";
-    case Limit::kBadRequest: return "bad_request";
-    case Limit::kCount: break;
+    case Limit::kConnections:
+      return "connections";
+    case Limit::kStreams:
+      return "streams_per_connection";
+    case Limit::kCallsInFlight:
+      return "calls_in_flight";
+    case Limit::kHeaderBytes:
+      return "header_bytes";
+    case Limit::kMessageIn:
+      return "message_in_bytes";
+    case Limit::kMessageOut:
+      return "message_out_bytes";
+    case Limit::kRequestBuffer:
+      return "request_buffer_bytes";
+    case Limit::kQueuedOutput:
+      return "queued_output_bytes";
+    case Limit::kKeys:
+      return "keys_per_request";
+    case Limit::kIdleTimeout:
+      return "idle_timeout";
+    case Limit::kHeaderTimeout:
+      return "header_timeout";
+    case Limit::kBodyTimeout:
+      return "body_timeout";
+    case Limit::kWriteStall:
+      return "write_stall_timeout";
+    case Limit::kDeadline:
+      return "deadline";
+    case Limit::kHttp2Abuse:
+      return "http2_abuse";
+    case Limit::kBadRequest:
+      return "bad_request";
+    case Limit::kCount:
+      break;
   }
   return "unknown";
 }
 
-void CollectServerStats(const ServerStats& stats, const rpc::Router& router,
-                        MetricsWriter& writer) {
+void CollectServerStats(const ServerStats& stats, MetricsWriter& writer) {
   auto number = [](const auto& metric) {
     return static_cast<double>(metric.value());
   };
@@ -51,8 +67,8 @@ void CollectServerStats(const ServerStats& stats, const rpc::Router& router,
   writer.Counter("ringplane_rpc_cancelled_total",
                  "Calls whose client left before the answer.", {},
                  number(stats.calls_cancelled));
-  writer.Counter("ringplane_http_requests_total",
-                 "Requests that were no RPC.", {}, number(stats.http_requests));
+  writer.Counter("ringplane_http_requests_total", "Requests that were no RPC.",
+                 {}, number(stats.http_requests));
   writer.Counter("ringplane_rpc_unknown_method_total",
                  "Calls of methods that no service has.", {},
                  number(stats.unknown_method));
@@ -66,18 +82,18 @@ void CollectServerStats(const ServerStats& stats, const rpc::Router& router,
                    {{"limit", LimitName(static_cast<Limit>(i))}},
                    number(stats.limits[i]));
   }
-  for (size_t i = 0; i < stats.methods.size(); ++i) {
-    const MethodStats& method = stats.methods[i];
-    std::string_view path = router.method(i).path;
+  for (const MethodStats& method : stats.methods) {
+    std::string_view path = method.path;
     uint64_t calls = 0;
     for (size_t code = 0; code < kCodes; ++code) {
       uint64_t n = method.calls[code].value();
       calls += n;
       if (n == 0) continue;
-      writer.Counter("ringplane_rpc_total", "Calls answered, by code.",
-                     {{"method", path},
-                      {"code", rpc::CodeName(static_cast<absl::StatusCode>(code))}},
-                     static_cast<double>(n));
+      writer.Counter(
+          "ringplane_rpc_total", "Calls answered, by code.",
+          {{"method", path},
+           {"code", rpc::CodeName(static_cast<absl::StatusCode>(code))}},
+          static_cast<double>(n));
     }
     // A hundred methods that nobody calls would be most of the page.
     if (calls == 0) continue;

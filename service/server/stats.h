@@ -4,11 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
-#include "service/rpc/router.h"
 #include "service/server/metrics.h"
 
 namespace server {
@@ -40,12 +39,15 @@ std::string_view LimitName(Limit limit);
 inline constexpr size_t kCodes = 17;
 
 struct MethodStats {
+  std::string path;       // "/package.Service/Method"
   Counter calls[kCodes];  // answered, by code
   LatencyHistogram latency;
 };
 
 struct ServerStats {
   explicit ServerStats(size_t method_count) : methods(method_count) {}
+  ServerStats(const ServerStats&) = delete;
+  ServerStats& operator=(const ServerStats&) = delete;
 
   Counter connections_accepted;
   Counter connections_http1;
@@ -60,7 +62,8 @@ struct ServerStats {
   Counter bytes_received;
   Counter bytes_sent;
   Counter limits[static_cast<size_t>(Limit::kCount)];
-  std::vector<MethodStats> methods;  // by Router::Method::index
+  // By Router::Method::index; the server's own methods (health) follow.
+  std::vector<MethodStats> methods;
 
   void Hit(Limit limit) { limits[static_cast<size_t>(limit)].Add(); }
   uint64_t hits(Limit limit) const {
@@ -69,8 +72,7 @@ struct ServerStats {
 };
 
 // Writes `stats` in the names that docs and dashboards use.
-void CollectServerStats(const ServerStats& stats, const rpc::Router& router,
-                        MetricsWriter& writer);
+void CollectServerStats(const ServerStats& stats, MetricsWriter& writer);
 
 }  // namespace server
 
