@@ -318,6 +318,35 @@ struct Http2Session::Callbacks {
     return 0;
   }
 
+  // Frames of unknown types are only seen by OnBeginFrame if someone seems to
+  // want them.
+  static int OnUnpackExtension(nghttp2_session*, void** payload,
+                               const nghttp2_frame_hd*, void*) {
+    *payload = nullptr;
+    return 0;
+  }
+
+  static const nghttp2_option* Library() {
+    static const nghttp2_option* const option = [] {
+      nghttp2_option* made = nullptr;
+      RINGPLANE_CHECK(nghttp2_option_new(&made) == 0, "memory");
+      // Closed streams would be kept for a priority tree that nobody asks for.
+      nghttp2_option_set_no_closed_streams(made, 1);
+      // Its limit counts a client's timeouts as abuse; OnBeginFrame has ours.
+      nghttp2_option_set_stream_reset_rate_limit(
+          made, std::numeric_limits<uint64_t>::max(),
+          std::numeric_limits<uint64_t>::max());
+      nghttp2_option_set_max_continuations(made, 8);
+      nghttp2_option_set_max_outbound_ack(made, 1000);
+      for (int type = NGHTTP2_CONTINUATION + 1; type < 256; ++type) {
+        nghttp2_option_set_user_recv_extension_type(made,
+                                                    static_cast<uint8_t>(type));
+      }
+      return made;
+    }();
+    return option;
+  }
+
   static const nghttp2_session_callbacks* Get() {
     static const nghttp2_session_callbacks* const callbacks = [] {
       nghttp2_session_callbacks* made = nullptr;
@@ -337,6 +366,8 @@ struct Http2Session::Callbacks {
       nghttp2_session_callbacks_set_on_stream_close_callback(made,
                                                              &OnStreamClose);
       nghttp2_session_callbacks_set_send_data_callback(made, &OnSendBody);
+      nghttp2_session_callbacks_set_unpack_extension_callback(
+          made, &OnUnpackExtension);
       return made;
     }();
     return callbacks;
@@ -352,20 +383,9 @@ Http2Session::Http2Session(const Options& options, Handler* handler,
       resets_(options.abuse.reset_burst, options.abuse.reset_per_second, now),
       forced_resets_(options.abuse.forced_reset_burst,
                      options.abuse.forced_reset_per_second, now) {
-  nghttp2_option* library = nullptr;
-  RINGPLANE_CHECK(nghttp2_option_new(&library) == 0, "memory");
-  // Closed streams would be kept for a priority tree that nobody asks for.
-  nghttp2_option_set_no_closed_streams(library, 1);
-  // Its limit counts a client's timeouts as abuse; OnBeginFrame has ours.
-  nghttp2_option_set_stream_reset_rate_limit(
-      library, std::numeric_limits<uint64_t>::max(),
-      std::numeric_limits<uint64_t>::max());
-  nghttp2_option_set_max_continuations(library, 8);
-  nghttp2_option_set_max_outbound_ack(library, 1000);
   RINGPLANE_CHECK(nghttp2_session_server_new2(&session_, Callbacks::Get(), this,
-                                              library) == 0,
+                                              Callbacks::Library()) == 0,
                   "memory");
-  nghttp2_option_del(library);
 
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.concurrent_streams_max},
