@@ -9,6 +9,7 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "cql/protocol/request.h"
 #include "cql/rows.h"
 #include "cql/statement.h"
+#include "cql/stats.h"
 
 namespace cql {
 
@@ -28,6 +30,7 @@ class Session;
 class QuerySet;
 
 namespace internal {
+class NodePool;
 class SessionCore;
 class WaitingLine;
 struct NodeStatement;
@@ -105,13 +108,22 @@ class Query final : private internal::PendingRequest {
   Query(internal::SessionCore* session, const RequestOptions& options,
         const Batch& batch);
 
-  static protocol::QueryParameters Parameters(
-      const RequestOptions& options, const PreparedStatement& statement);
+  protocol::QueryParameters Parameters(const RequestOptions& options,
+                                       const PreparedStatement& statement);
   std::span<char> TakeBody(size_t bytes);
   // Routes and sends; `values` are those that the token comes from.
   void Start(const RequestOptions& options, std::string_view values);
   // Ends unsent: the values do not fit.
   void Refuse(absl::Status status);
+
+  // Counters of ends: see SessionCounters.
+  using Outcome = uint64_t SessionCounters::*;
+  // The end. `now`: resume who waits in this call, not after it.
+  void Finish(Outcome outcome, absl::Status status, bool now);
+  void OnServerError(absl::Status status, const internal::Answer& answer);
+  absl::Status ReadRows(std::string_view body, const internal::Answer& answer);
+  // "<statement> on <where>", for errors.
+  std::string Describe(std::string_view where) const;
 
   void OnAnswer(const internal::Answer& answer) override;
   void OnConnectionLost(const absl::Status& why) override;
@@ -130,13 +142,15 @@ class Query final : private internal::PendingRequest {
   uint32_t body_bytes_ = 0;
   State state_ = State::kWaiting;
   Kind kind_ = Kind::kExecute;
-  bool write_ = false;
+  Access access_ = Access::kRead;
   bool idempotent_ = false;
   bool has_token_ = false;
   uint8_t attempts_ = 0;      // Times sent because a connection broke.
   uint8_t prepares_ = 0;      // Times the server did not know a statement.
   uint32_t prepared_as_ = 0;  // NodeStatement::generation when sent.
   int64_t token_ = 0;
+  internal::NodePool* node_ = nullptr;   // To which it was sent.
+  internal::NodePool* avoid_ = nullptr;  // Which would not take it.
 
   // The line it waits in.
   internal::WaitingLine* line_ = nullptr;

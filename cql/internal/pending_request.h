@@ -18,6 +18,7 @@ class DeadlineWheel;
 // A whole response frame. `body` lies either in a receive buffer that is only
 // lent until the call returns, or in `*chunk`, which may then be kept.
 struct Answer {
+  Connection* connection;
   protocol::FrameHeader header;
   std::string_view body;
   Chunk* chunk;  // Null: `body` is lent.
@@ -44,7 +45,7 @@ class PendingRequest {
   Connection* connection() const { return connection_; }
 
  protected:
-  ~PendingRequest() = default;
+  virtual ~PendingRequest() = default;
 
  private:
   friend class Connection;

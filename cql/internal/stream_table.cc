@@ -13,8 +13,8 @@ StreamTable::StreamTable(uint32_t taken_max)
 }
 
 void StreamTable::Grow() {
-  if (AtMost()) return;
   const size_t old_size = slots_.size();
+  if (old_size >= kIdsMax) return;
   const size_t new_size =
       std::min<size_t>(std::max(kFirstIds, old_size * 2), kIdsMax);
   slots_.resize(new_size);

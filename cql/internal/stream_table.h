@@ -24,12 +24,14 @@ class StreamTable {
   // At most `taken_max` requests at once; orphans come on top.
   explicit StreamTable(uint32_t taken_max);
 
-  // False when an id cannot be had: `taken_max` requests, or no id left.
-  bool full() const {
-    return taken_ >= taken_max_ || (free_count_ == 0 && AtMost());
+  // No id is left at all.
+  bool exhausted() const {
+    return free_count_ == 0 && slots_.size() >= kIdsMax;
   }
+  // `taken_max` requests have one, or none is left.
+  bool full() const { return taken_ >= taken_max_ || exhausted(); }
 
-  // Gives `request` an id. REQUIRES: !full().
+  // Gives `request` an id. REQUIRES: !exhausted().
   int16_t Take(PendingRequest* request) {
     if (free_count_ * 2 <= slots_.size()) Grow();
     const uint32_t id = free_head_;
@@ -77,7 +79,6 @@ class StreamTable {
   static constexpr uintptr_t kOrphan = 2;  // A request's address has neither.
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  bool AtMost() const { return slots_.size() >= kIdsMax; }
   void Grow();
   void Free(uint32_t id) {
     slots_[id] = kFree;

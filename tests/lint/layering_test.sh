@@ -13,7 +13,7 @@ rules() {
 ioloop/            ^(ioloop/|liburing)
 cql/protocol/      ^(cql/protocol/|ioloop/check\.h$|lz4|snappy)
 cql/node/          ^(cql/node/|cql/protocol/|ioloop/|rocksdb/)
-cql/               ^(cql/[a-z_]+\.h$|cql/protocol/|ioloop/)
+cql/               ^(cql/[a-z_]+\.h$|cql/internal/|cql/protocol/|ioloop/)
 service/http/      ^(service/http/|ioloop/check\.h$|nghttp2/)
 service/rpc/       ^(service/rpc/|service/http/|ioloop/(check|loop|task)\.h$|google/|zlib|grpc_)
 service/redis/     ^(service/redis/|ioloop/|hiredis)

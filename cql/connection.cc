@@ -1,0 +1,484 @@
+#include "cql/connection.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "cql/internal/status_util.h"
+#include "cql/internal/text_query.h"
+#include "cql/protocol/error.h"
+#include "cql/protocol/request.h"
+#include "cql/protocol/response.h"
+#include "cql/session.h"
+#include "ioloop/check.h"
+
+namespace cql::internal {
+namespace {
+
+// Authenticators that take a name and a password in SASL PLAIN. To any other
+// one the password is not told.
+constexpr std::array<std::string_view, 8> kPlainAuthenticators = {
+    "org.apache.cassandra.auth.PasswordAuthenticator",
+    "org.apache.cassandra.auth.MutualTlsWithPasswordFallbackAuthenticator",
+    "com.scylladb.auth.SaslauthdAuthenticator",
+    "com.scylladb.auth.TransitionalAuthenticator",
+    "com.scylladb.auth.CertificateOrPasswordAuthenticator",
+    "com.datastax.bdp.cassandra.auth.DseAuthenticator",
+    "com.instaclustr.cassandra.auth.SharedSecretAuthenticator",
+    "io.aiven.cassandra.auth.AivenAuthenticator",
+};
+
+// Beyond this a node's number of shards is not believed.
+constexpr uint32_t kShardsMax = 4096;
+
+void KeepAlive(int fd) {
+  const int on = 1, idle_s = 30, interval_s = 10, probes = 3;
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+}
+
+}  // namespace
+
+ioloop::Task<absl::StatusOr<std::unique_ptr<Connection>>> Connection::Open(
+    ConnectionContext* context, ConnectionObserver* observer,
+    ioloop::SocketAddress address, uint16_t source_port) {
+  const absl::Duration timeout = context->options->connect_timeout;
+  absl::StatusOr<ioloop::Stream> stream = absl::UnknownError("");
+  if (source_port != 0) {
+    sockaddr_storage any = {};
+    any.ss_family = static_cast<sa_family_t>(address.family());
+    const ioloop::SocketAddress source =
+        ioloop::SocketAddress::FromSockaddr(
+            reinterpret_cast<const sockaddr*>(&any), address.length())
+            .WithPort(source_port);
+    stream = co_await ioloop::Stream::Connect(context->loop, address, timeout,
+                                              &source);
+  } else {
+    stream = co_await ioloop::Stream::Connect(context->loop, address, timeout,
+                                              nullptr);
+  }
+  if (!stream.ok()) co_return Annotate(address.ToString(), stream.status());
+  if (!address.is_unix()) KeepAlive(stream->fd());
+
+  std::unique_ptr<Connection> connection(
+      new Connection(context, observer, address, *std::move(stream)));
+  connection->tasks_.Spawn(connection->ReceiveLoop());
+  absl::Status ready = co_await connection->SetUp();
+  if (ready.ok() && connection->state_ == State::kBroken) {
+    ready = connection->status_;
+  }
+  if (!ready.ok()) {
+    co_await connection->Shutdown();
+    co_return Annotate(address.ToString(), ready);
+  }
+  connection->state_ = State::kOpen;
+  co_return connection;
+}
+
+Connection::Connection(ConnectionContext* context, ConnectionObserver* observer,
+                       ioloop::SocketAddress address, ioloop::Stream stream)
+    : context_(context),
+      observer_(observer),
+      address_(address),
+      name_(address.ToString()),
+      stream_(std::move(stream)),
+      memory_(context->chunks),
+      reader_({.direction = protocol::Direction::kResponses,
+               .frame_bytes_max = context->options->frame_bytes_max,
+               .memory = &memory_}),
+      streams_(context->options->in_flight_max) {}
+
+Connection::~Connection() {
+  RINGPLANE_CHECK(stream_.closed() && tasks_.running() == 0,
+                  "a Connection died without Shutdown()");
+}
+
+ioloop::Task<absl::Status> Connection::SetUp() {
+  const absl::Time deadline =
+      context_->loop->now() + context_->options->connect_timeout;
+  std::string body;
+
+  // Told per connection: which shard this one is served by.
+  Call options(this, protocol::Opcode::kOptions, "", deadline);
+  absl::StatusOr<OwnedAnswer> supported = co_await options;
+  if (!supported.ok()) co_return Annotate("OPTIONS", supported.status());
+  if (absl::Status read = ReadSupported(*supported); !read.ok()) {
+    co_return Annotate("SUPPORTED", read);
+  }
+
+  {
+    protocol::Writer writer(&body);
+    protocol::EncodeStartup(&writer, startup_);
+    writer.Finish();
+  }
+  Call startup(this, protocol::Opcode::kStartup, body, deadline);
+  absl::StatusOr<OwnedAnswer> answer = co_await startup;
+  if (!answer.ok()) co_return Annotate("STARTUP", answer.status());
+  if (answer->header.opcode == protocol::Opcode::kAuthenticate) {
+    absl::Status authenticated = co_await Authenticate(*answer, deadline);
+    if (!authenticated.ok()) co_return authenticated;
+  } else if (answer->header.opcode != protocol::Opcode::kReady) {
+    co_return absl::InternalError(
+        Cat("STARTUP was answered by ",
+            protocol::OpcodeName(answer->header.opcode)));
+  } else if (!context_->options->username.empty()) {
+    // Someone who does not ask for the password may not be whom we mean.
+    co_return absl::UnauthenticatedError(
+        "a user name is configured, but the server asks for no "
+        "authentication; leave the name empty to allow that");
+  }
+
+  if (!context_->options->keyspace.empty()) {
+    WriteText(Cat("USE ", QuoteName(context_->options->keyspace)), &body);
+    Call use(this, protocol::Opcode::kQuery, body, deadline);
+    absl::StatusOr<OwnedAnswer> used = co_await use;
+    if (!used.ok()) {
+      co_return Annotate(Cat("USE ", context_->options->keyspace),
+                         used.status());
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+absl::Status Connection::ReadSupported(const OwnedAnswer& answer) {
+  if (answer.header.opcode != protocol::Opcode::kSupported) {
+    return absl::InternalError(Cat("OPTIONS was answered by ",
+                                   protocol::OpcodeName(answer.header.opcode)));
+  }
+  absl::StatusOr<protocol::Supported> supported =
+      protocol::DecodeSupported(answer.body);
+  if (!supported.ok()) return supported.status();
+
+  startup_ = {{"CQL_VERSION", "3.0.0"},
+              {"DRIVER_NAME", "Ringplane"},
+              {"DRIVER_VERSION", "0.1.0"}};
+  const auto opt_in = [&](std::string_view key, std::string_view value) {
+    startup_.emplace_back(key, value);
+  };
+  if (supported->Find("SCYLLA_USE_METADATA_ID").has_value()) {
+    server_.metadata_id = true;
+    opt_in("SCYLLA_USE_METADATA_ID", "");
+  }
+  constexpr std::string_view kRateLimit = "SCYLLA_RATE_LIMIT_ERROR";
+  if (supported->Has(kRateLimit, "ERROR_CODE=61440")) opt_in(kRateLimit, "");
+  constexpr std::string_view kMark = "SCYLLA_LWT_ADD_METADATA_MARK";
+  if (auto mark = supported->Find(kMark); mark.has_value()) {
+    std::string_view mask = *mark;
+    uint32_t bits = 0;
+    constexpr std::string_view kMask = "LWT_OPTIMIZATION_META_BIT_MASK=";
+    if (mask.starts_with(kMask) &&
+        ParseNumber(mask.substr(kMask.size()), &bits)) {
+      server_.transaction_mark = bits;
+      opt_in(kMark, *mark);
+    }
+  }
+  return ReadSharding(*supported);
+}
+
+// All of shard, number and msb, with the partitioner and the algorithm that
+// we compute: or the node counts as one shard.
+absl::Status Connection::ReadSharding(const protocol::Supported& supported) {
+  const auto shard = supported.Find("SCYLLA_SHARD");
+  const auto shards = supported.Find("SCYLLA_NR_SHARDS");
+  const auto ignore_msb = supported.Find("SCYLLA_SHARDING_IGNORE_MSB");
+  if (!shard || !shards || !ignore_msb) return absl::OkStatus();
+  server_.scylla = true;
+  if (!context_->options->shard_aware ||
+      supported.Find("SCYLLA_SHARDING_ALGORITHM") !=
+          "biased-token-round-robin" ||
+      supported.Find("SCYLLA_PARTITIONER") !=
+          "org.apache.cassandra.dht.Murmur3Partitioner") {
+    return absl::OkStatus();
+  }
+  uint32_t shard_number = 0, shard_count = 0, msb = 0;
+  if (!ParseNumber(*shard, &shard_number) ||
+      !ParseNumber(*shards, &shard_count) || !ParseNumber(*ignore_msb, &msb) ||
+      shard_count == 0 || shard_count > kShardsMax ||
+      shard_number >= shard_count || msb > 63) {
+    return absl::InternalError(Cat("shard ", *shard, " of ", *shards, " with ",
+                                   *ignore_msb,
+                                   " bits ignored makes no sense"));
+  }
+  server_.sharding.shards = static_cast<uint16_t>(shard_count);
+  server_.sharding.ignore_msb = static_cast<uint8_t>(msb);
+  server_.shard = shard_number;
+  uint32_t port = 0;
+  if (ParseNumber(supported.Find("SCYLLA_SHARD_AWARE_PORT").value_or(""),
+                  &port) &&
+      port <= UINT16_MAX) {
+    server_.shard_aware_port = static_cast<uint16_t>(port);
+  }
+  name_ += Cat(" shard ", shard_number);
+  return absl::OkStatus();
+}
+
+ioloop::Task<absl::Status> Connection::Authenticate(
+    const OwnedAnswer& challenge, absl::Time deadline) {
+  absl::StatusOr<std::string_view> authenticator =
+      protocol::DecodeAuthenticate(challenge.body);
+  if (!authenticator.ok()) co_return authenticator.status();
+  const SessionOptions& options = *context_->options;
+  if (options.username.empty()) {
+    co_return absl::UnauthenticatedError(
+        Cat("the server asks for a user name and password (", *authenticator,
+            ") and none is configured"));
+  }
+  if (std::find(kPlainAuthenticators.begin(), kPlainAuthenticators.end(),
+                *authenticator) == kPlainAuthenticators.end()) {
+    co_return absl::UnauthenticatedError(
+        Cat("the server asks for authentication by ", *authenticator,
+            ", which is not known to take a password: it is not told"));
+  }
+  std::string body;
+  {
+    protocol::Writer writer(&body);
+    protocol::EncodeAuthResponse(
+        &writer, protocol::PlainToken(options.username, options.password));
+    writer.Finish();
+  }
+  Call respond(this, protocol::Opcode::kAuthResponse, body, deadline);
+  absl::StatusOr<OwnedAnswer> answer = co_await respond;
+  if (!answer.ok()) {
+    co_return Annotate(Cat("authentication of ", options.username),
+                       answer.status());
+  }
+  if (answer->header.opcode != protocol::Opcode::kAuthSuccess) {
+    co_return absl::UnauthenticatedError(
+        Cat("authentication of ", options.username, " was answered by ",
+            protocol::OpcodeName(answer->header.opcode)));
+  }
+  co_return absl::OkStatus();
+}
+
+ioloop::Task<void> Connection::ReceiveLoop() {
+  while (state_ != State::kBroken) {
+    absl::StatusOr<ioloop::ReceivedBytes> bytes = co_await stream_.Receive();
+    if (state_ == State::kBroken) break;
+    if (!bytes.ok()) {
+      Break(bytes.status());
+      break;
+    }
+    if (bytes->empty()) {
+      Break(absl::UnavailableError("the server closed the connection"));
+      break;
+    }
+    heard_ = true;
+    reader_.Feed(bytes->view());
+    protocol::Frame frame;
+    while (reader_.Next(&frame)) {
+      Answer answer{this, frame.header, frame.body, nullptr};
+      Chunk whole;
+      if (reader_.in_memory()) {
+        whole = std::move(memory_.chunk);
+        answer.chunk = &whole;
+      }
+      OnFrame(answer);
+      if (state_ == State::kBroken) break;
+    }
+    if (state_ == State::kBroken) break;
+    if (!reader_.status().ok()) {
+      Break(Annotate("the server's bytes make no sense", reader_.status()));
+      break;
+    }
+    ServeLine();
+    if (retiring_ && streams_.taken() == 0) {
+      Break(absl::UnavailableError("the connection was replaced"));
+    }
+  }
+}
+
+void Connection::OnFrame(const Answer& answer) {
+  const int16_t stream = answer.header.stream;
+  if (answer.header.opcode == protocol::Opcode::kEvent && stream == -1) {
+    ++context_->counters->events;
+    observer_->OnEvent(this, answer);
+    return;
+  }
+  PendingRequest* request = nullptr;
+  switch (streams_.Answer(stream, &request)) {
+    case StreamTable::Found::kRequest:
+      request->connection_ = nullptr;
+      request->OnAnswer(answer);
+      return;
+    case StreamTable::Found::kOrphan:
+      ++context_->counters->late_answers;
+      return;
+    case StreamTable::Found::kUnknown:
+      // Whose answers they are can no longer be told: trust none of them.
+      Break(absl::InternalError(Cat("the server answered on stream ", stream,
+                                    ", on which nothing was asked (",
+                                    protocol::OpcodeName(answer.header.opcode),
+                                    ")")));
+      return;
+  }
+}
+
+void Connection::ServeLine() {
+  while (state_ == State::kOpen && !line_.empty() && HasRoom()) {
+    observer_->OnRoom(this, line_.Pop());
+  }
+}
+
+void Connection::Forget(PendingRequest* request) {
+  streams_.Orphan(request->stream_);
+  request->connection_ = nullptr;
+  if (streams_.orphans() > context_->options->orphans_max && !worn_out_ &&
+      state_ == State::kOpen) {
+    worn_out_ = true;
+    ++context_->counters->connections_worn_out;
+    observer_->OnWornOut(this);
+  }
+}
+
+void Connection::Retire(absl::Time deadline) {
+  retiring_ = true;
+  retire_at_ = deadline;
+}
+
+void Connection::Tick() {
+  if (state_ != State::kOpen) return;
+  const absl::Time now = context_->loop->now();
+  if (retiring_ && (streams_.taken() == 0 || now >= retire_at_)) {
+    Break(absl::UnavailableError("the connection was replaced"));
+    return;
+  }
+  silent_ticks_ = heard_ ? 0 : silent_ticks_ + 1;
+  heard_ = false;
+  // Room may also come from bytes that left.
+  ServeLine();
+  const auto interval_ticks = static_cast<uint32_t>(std::clamp<int64_t>(
+      absl::ToInt64Seconds(context_->options->heartbeat_interval), 1, 1 << 20));
+  const bool owed = streams_.taken() > 0 && silent_ticks_ > 0;
+  if (probe_.pending || streams_.exhausted() ||
+      (!owed && silent_ticks_ < interval_ticks)) {
+    return;
+  }
+  probe_.pending = true;
+  Send(&probe_, protocol::Opcode::kOptions, 0, [](char*) {});
+  context_->deadlines->Add(
+      &probe_,
+      DeadlineWheel::Milliseconds(now + context_->options->heartbeat_timeout));
+}
+
+void Connection::Probe::OnAnswer(const Answer&) {
+  pending = false;
+  connection_->context_->deadlines->Remove(this);
+  connection_->silent_ticks_ = 0;
+}
+
+void Connection::Probe::OnConnectionLost(const absl::Status&) {
+  pending = false;
+  connection_->context_->deadlines->Remove(this);
+}
+
+void Connection::Probe::OnDeadline() {
+  pending = false;
+  connection_->Forget(this);
+  connection_->Break(absl::UnavailableError("the server does not answer"));
+}
+
+void Connection::Break(absl::Status why) {
+  if (state_ == State::kBroken) return;
+  const bool was_open = state_ == State::kOpen;
+  state_ = State::kBroken;
+  status_ = std::move(why);
+  stream_.CancelReceive();
+  if (was_open) observer_->OnBroken(this, status_);
+  FailAll();
+}
+
+void Connection::FailAll() {
+  while (PendingRequest* request = streams_.First()) {
+    streams_.Orphan(request->stream_);
+    request->connection_ = nullptr;
+    request->OnConnectionLost(status_);
+  }
+  while (Query* query = line_.Pop()) observer_->OnRoom(this, query);
+}
+
+ioloop::Task<void> Connection::Shutdown() {
+  if (state_ != State::kBroken) {
+    state_ = State::kBroken;
+    if (status_.ok()) status_ = absl::CancelledError("the session is closed");
+    FailAll();
+  }
+  co_await stream_.Close();
+  co_await tasks_.Join();
+}
+
+char* Connection::ChunkMemory::Resize(size_t used, size_t bytes) {
+  Chunk larger = pool->Take(bytes);
+  if (used != 0) std::memcpy(larger.data(), chunk.data(), used);
+  chunk = std::move(larger);
+  return chunk.data();
+}
+
+Call::Call(Connection* connection, protocol::Opcode opcode,
+           std::string_view body, absl::Time deadline)
+    : context_(connection->context_) {
+  if (connection->state_ == Connection::State::kBroken) {
+    Finish(connection->status_);
+    return;
+  }
+  if (connection->streams_.exhausted()) {
+    Finish(absl::ResourceExhaustedError("no stream id is free"));
+    return;
+  }
+  connection->Send(this, opcode, body.size(), [body](char* out) {
+    if (!body.empty()) std::memcpy(out, body.data(), body.size());
+  });
+  context_->deadlines->Add(this, DeadlineWheel::Milliseconds(deadline));
+}
+
+Call::~Call() {
+  context_->deadlines->Remove(this);
+  if (connection() != nullptr) connection()->Forget(this);
+}
+
+absl::StatusOr<OwnedAnswer> Call::await_resume() {
+  if (!status_.ok()) return std::move(status_);
+  return std::move(answer_);
+}
+
+void Call::OnAnswer(const Answer& answer) {
+  context_->deadlines->Remove(this);
+  std::string_view body = answer.body;
+  absl::Status status = protocol::DecodePrefix(answer.header, &body, nullptr);
+  if (status.ok() && answer.header.opcode == protocol::Opcode::kError) {
+    status = protocol::DecodeError(body);
+  }
+  if (status.ok()) {
+    answer_.header = answer.header;
+    answer_.chunk = context_->chunks->Take(body.size());
+    if (!body.empty()) {
+      std::memcpy(answer_.chunk.data(), body.data(), body.size());
+    }
+    answer_.body = {answer_.chunk.data(), body.size()};
+  }
+  Finish(std::move(status));
+}
+
+void Call::OnConnectionLost(const absl::Status& why) {
+  context_->deadlines->Remove(this);
+  Finish(why);
+}
+
+void Call::OnDeadline() {
+  connection()->Forget(this);
+  Finish(absl::DeadlineExceededError("no answer in time"));
+}
+
+void Call::Finish(absl::Status status) {
+  status_ = std::move(status);
+  done_ = true;
+  if (waiter_) context_->loop->Resume(waiter_);
+}
+
+}  // namespace cql::internal

@@ -1,0 +1,641 @@
+#include "cql/internal/session_core.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <set>
+
+#include "cql/internal/batch_body.h"
+#include "cql/internal/status_util.h"
+#include "cql/protocol/response.h"
+#include "ioloop/check.h"
+#include "ioloop/log.h"
+
+namespace cql::internal {
+namespace {
+
+constexpr absl::Duration kTick = absl::Seconds(1);
+constexpr int kPrepareAttempts = 3;
+
+}  // namespace
+
+SessionCore::SessionCore(ioloop::Loop* loop, SessionOptions options)
+    : loop_(loop),
+      options_(std::move(options)),
+      request_timeout_ms_(absl::ToInt64Milliseconds(options_.request_timeout)),
+      chunks_(ChunkPool::Create(options_.recycled_bytes_max)),
+      deadlines_(loop),
+      context_{loop, &options_, chunks_, &deadlines_, &counters_},
+      topology_(std::make_unique<Topology>()),
+      control_(&context_, this),
+      tick_(loop, this) {}
+
+SessionCore::~SessionCore() {
+  // Chunks that statements and nodes hold go first.
+  statements_.clear();
+  nodes_.clear();
+  chunks_->Release();
+}
+
+ioloop::Task<absl::Status> SessionCore::Connect() {
+  absl::Status started = co_await control_.Start();
+  if (!started.ok()) co_return started;
+  tick_.Arm(loop_->now() + kTick);
+
+  // A reading of the topology meanwhile may add and remove pools: wait for
+  // each by its number.
+  std::string failures;
+  absl::StatusCode code = absl::StatusCode::kUnavailable;
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].pool == nullptr) continue;
+    co_await nodes_[i].pool->tried().Wait();
+    NodePool* pool = nodes_[i].pool.get();
+    if (pool == nullptr || pool->open_connections() > 0) continue;
+    const absl::Status& error = pool->last_error();
+    if (absl::IsUnauthenticated(error)) code = error.code();
+    failures += Cat(failures.empty() ? "" : "; ", error.ToString());
+  }
+  if (connections() == 0) {
+    co_return absl::Status(code, Cat("no node can be used: ", failures));
+  }
+  co_return absl::OkStatus();
+}
+
+ioloop::Task<void> SessionCore::Close() {
+  closing_ = true;
+  tick_.Disarm();
+  co_await control_.Close();
+  pools_.clear();
+  replica_pools_.clear();
+  for (Node& node : nodes_) {
+    if (node.pool != nullptr) tasks_.Spawn(CloseNode(std::move(node.pool)));
+  }
+  co_await tasks_.Join();
+}
+
+size_t SessionCore::connections() const {
+  size_t open = control_.connected() ? 1 : 0;
+  for (const NodePool* pool : pools_) open += pool->open_connections();
+  return open;
+}
+
+SessionStats SessionCore::stats() const {
+  SessionStats stats;
+  stats.counters = counters_;
+  stats.nodes = pools_.size();
+  stats.connections = control_.connected() ? 1 : 0;
+  for (const NodePool* pool : pools_) pool->AddStats(&stats);
+  return stats;
+}
+
+void SessionCore::OnTick(ioloop::Timer* timer) {
+  SessionCore* core = static_cast<TickTimer*>(timer)->core;
+  for (NodePool* pool : core->pools_) pool->Tick();
+  core->control_.Tick();
+  timer->Arm(core->loop_->now() + kTick);
+}
+
+// --- The path of a query ---------------------------------------------------
+
+void SessionCore::Route(Query* query) {
+  if (__builtin_expect(closing_, 0)) {
+    Refuse(query, &SessionCounters::unroutable,
+           absl::CancelledError("the session is closed"));
+    return;
+  }
+  const Choice choice = Choose(*query);
+  if (__builtin_expect(choice.connection == nullptr, 0)) {
+    std::string why;
+    for (const NodePool* pool : pools_) {
+      if (pool->last_error().ok()) continue;
+      why = Cat(", last error: ", pool->last_error().message());
+    }
+    Refuse(query, &SessionCounters::unroutable,
+           absl::UnavailableError(
+               Cat("no connection to any of ", pools_.size(), " nodes", why)));
+    return;
+  }
+  SendOn(query, choice.node, choice.connection);
+}
+
+SessionCore::Choice SessionCore::Choose(const Query& query) {
+  const int64_t* token = query.has_token_ ? &query.token_ : nullptr;
+  const ReplicaMap* map =
+      token == nullptr ? nullptr : ReplicasOf(*query.statement_);
+  if (map != nullptr) {
+    const std::span<const uint16_t> replicas =
+        map->Replicas(topology_->RangeOf(*token));
+    size_t local = 0;
+    while (local < replicas.size() &&
+           replica_pools_[replicas[local]] != nullptr) {
+      ++local;
+    }
+    // Light-weight transactions on one row contend least at one replica.
+    const bool in_order = query.statement_->lightweight_transaction_;
+    const size_t first = in_order || local < 2 ? 0 : turn_++ % local;
+    Choice best;
+    for (size_t i = 0; i < local; ++i) {
+      const size_t at = first + i < local ? first + i : first + i - local;
+      NodePool* node = replica_pools_[replicas[at]];
+      if (node == query.avoid_) continue;
+      Connection* connection = node->Choose(token, query.access_);
+      if (connection == nullptr) continue;
+      if (best.connection == nullptr) {
+        best = {node, connection};
+        if (in_order) break;
+        continue;
+      }
+      // The less busy one of two.
+      if (connection->load() < best.connection->load()) {
+        best = {node, connection};
+      }
+      break;
+    }
+    if (best.connection != nullptr) return best;
+  }
+  for (size_t i = 0; i < pools_.size(); ++i) {
+    NodePool* node = pools_[turn_++ % pools_.size()];
+    if (node == query.avoid_ && pools_.size() > 1) continue;
+    Connection* connection = node->Choose(token, query.access_);
+    if (connection != nullptr) return {node, connection};
+  }
+  return {};
+}
+
+const ReplicaMap* SessionCore::ReplicasOf(
+    const PreparedStatement& statement) const {
+  if (statement.replicas_of_topology_ != topology_number_) {
+    statement.replicas_ = topology_->Find(statement.keyspace_);
+    statement.replicas_of_topology_ = topology_number_;
+  }
+  return statement.replicas_;
+}
+
+void SessionCore::SendOn(Query* query, NodePool* node, Connection* connection,
+                         bool first_in_line) {
+  if (query->kind_ != Query::Kind::kText) {
+    const PreparedStatement* statement = nullptr;
+    NodeStatement* missing = Unprepared(query, node, &statement);
+    if (__builtin_expect(missing != nullptr, 0)) {
+      if (missing->line.size() >= options_.queued_max) {
+        Refuse(query, &SessionCounters::refused,
+               absl::ResourceExhaustedError(
+                   Cat(options_.queued_max,
+                       " requests wait for the statement to be prepared on ",
+                       node->name())));
+        return;
+      }
+      query->state_ = Query::State::kWaiting;
+      missing->line.Push(query);
+      if (missing->state == NodeStatement::State::kUnknown) {
+        StartPrepare(statement, node, connection);
+      }
+      return;
+    }
+  }
+  if (__builtin_expect(!connection->HasRoom() ||
+                           (!connection->line().empty() && !first_in_line),
+                       0)) {
+    if (connection->line().size() >= options_.queued_max) {
+      Refuse(query, &SessionCounters::refused,
+             absl::ResourceExhaustedError(Cat(
+                 connection->name(), " has ", connection->in_flight(),
+                 " requests in flight and ", options_.queued_max, " in line")));
+      return;
+    }
+    ++counters_.queued;
+    query->state_ = Query::State::kWaiting;
+    connection->line().Push(query);
+    return;
+  }
+  Transmit(query, node, connection);
+}
+
+NodeStatement* SessionCore::Unprepared(Query* query, NodePool* node,
+                                       const PreparedStatement** statement) {
+  if (query->kind_ == Query::Kind::kExecute) {
+    *statement = query->statement_;
+    NodeStatement* state = StateOn(**statement, node);
+    return state->state == NodeStatement::State::kReady ? nullptr : state;
+  }
+  for (const BatchBody::Entry& entry :
+       BatchBody(query->body_.data()).entries()) {
+    *statement = entry.statement;
+    NodeStatement* state = StateOn(**statement, node);
+    if (state->state != NodeStatement::State::kReady) return state;
+  }
+  return nullptr;
+}
+
+NodeStatement* SessionCore::StateOn(const PreparedStatement& statement,
+                                    NodePool* node) {
+  const size_t index = node->index();
+  if (__builtin_expect(index >= statement.nodes_.size(), 0)) {
+    statement.nodes_.resize(nodes_.size());
+  }
+  std::unique_ptr<NodeStatement>& state = statement.nodes_[index];
+  if (__builtin_expect(state == nullptr, 0)) {
+    state = std::make_unique<NodeStatement>();
+  }
+  return state.get();
+}
+
+void SessionCore::Transmit(Query* query, NodePool* node,
+                           Connection* connection) {
+  query->state_ = Query::State::kSent;
+  query->node_ = node;
+  const size_t body_bytes = query->body_bytes_;
+  const char* body = query->body_.data();
+  switch (query->kind_) {
+    case Query::Kind::kExecute: {
+      const NodeStatement& state = *StateOn(*query->statement_, node);
+      const bool with_metadata_id = connection->server().metadata_id;
+      const bool skip = state.skip_metadata &&
+                        (with_metadata_id || !query->statement_->selects_star_);
+      query->prepared_as_ = state.generation;
+      query->metadata_ = skip ? state.metadata : MetadataRef();
+      const size_t ids = 2 + state.id.size() +
+                         (with_metadata_id ? 2 + state.metadata_id.size() : 0);
+      connection->Send(
+          query, protocol::Opcode::kExecute, ids + body_bytes, [&](char* out) {
+            protocol::Writer writer(std::span<char>(out, ids));
+            protocol::EncodeExecuteId(
+                &writer, state.id,
+                with_metadata_id
+                    ? std::optional<std::string_view>(state.metadata_id)
+                    : std::nullopt);
+            std::memcpy(out + ids, body, body_bytes);
+            // The flags stand after the consistency.
+            if (skip) out[ids + 2] |= protocol::kQueryFlagSkipMetadata;
+          });
+      return;
+    }
+    case Query::Kind::kText:
+      connection->Send(query, protocol::Opcode::kQuery, body_bytes,
+                       [&](char* out) { std::memcpy(out, body, body_bytes); });
+      return;
+    case Query::Kind::kBatch: {
+      const BatchBody batch(query->body_.data());
+      const auto write = [&](protocol::Writer* writer) {
+        protocol::BeginBatch(writer, batch.type(), batch.entries().size());
+        size_t offset = 0;
+        for (const BatchBody::Entry& entry : batch.entries()) {
+          protocol::EncodeBatchPrepared(
+              writer, StateOn(*entry.statement, node)->id, entry.value_count);
+          writer->Raw(batch.values().substr(offset, entry.value_bytes));
+          offset += entry.value_bytes;
+        }
+        writer->Raw(batch.parameters());
+      };
+      protocol::Writer measure{std::span<char>()};
+      write(&measure);
+      const size_t bytes = measure.size();
+      connection->Send(query, protocol::Opcode::kBatch, bytes, [&](char* out) {
+        protocol::Writer writer(std::span<char>(out, bytes));
+        write(&writer);
+      });
+      return;
+    }
+  }
+}
+
+void SessionCore::Refuse(Query* query, uint64_t SessionCounters::* outcome,
+                         absl::Status status) {
+  query->Finish(outcome, Annotate(query->Describe(""), status),
+                /*now=*/false);
+}
+
+// --- Prepared statements ---------------------------------------------------
+
+void SessionCore::StartPrepare(const PreparedStatement* statement,
+                               NodePool* node, Connection* connection) {
+  StateOn(*statement, node)->state = NodeStatement::State::kPreparing;
+  tasks_.Spawn(PrepareOn(statement, node, connection));
+}
+
+ioloop::Task<void> SessionCore::PrepareOn(const PreparedStatement* statement,
+                                          NodePool* node,
+                                          Connection* connection) {
+  NodeStatement* const state = StateOn(*statement, node);
+  const uint16_t index = node->index();
+  const ServerInfo server = connection->server();
+  const std::string where =
+      Cat("prepare ", Shorten(statement->text()), " on ", connection->name());
+  std::string body;
+  {
+    protocol::Writer writer(&body);
+    protocol::EncodePrepare(&writer, statement->text());
+    writer.Finish();
+  }
+  ++counters_.prepares;
+  Call call(connection, protocol::Opcode::kPrepare, body,
+            loop_->now() + options_.request_timeout);
+  absl::StatusOr<OwnedAnswer> answer = co_await call;
+  const bool asked = answer.ok() || ErrorCode(answer.status()).has_value();
+
+  absl::Status prepared = answer.status();
+  if (answer.ok()) {
+    prepared = ReadPrepared(*answer, server,
+                            const_cast<PreparedStatement*>(statement), state);
+  }
+  state->state = prepared.ok() ? NodeStatement::State::kReady
+                               : NodeStatement::State::kUnknown;
+  ++state->generation;
+
+  // Those who come now are none of this PREPARE's.
+  WaitingLine waited;
+  while (Query* query = state->line.Pop()) waited.Push(query);
+  while (Query* query = waited.Pop()) {
+    // The node may have left meanwhile.
+    NodePool* const pool = nodes_[index].pool.get();
+    if (!prepared.ok() && asked) {
+      query->Finish(&SessionCounters::server_errors, Annotate(where, prepared),
+                    /*now=*/false);
+      continue;
+    }
+    Connection* const to =
+        pool == nullptr || !prepared.ok()
+            ? nullptr
+            : pool->Choose(query->has_token_ ? &query->token_ : nullptr,
+                           query->access_);
+    if (to != nullptr) {
+      SendOn(query, pool, to);
+    } else {
+      Route(query);
+    }
+  }
+}
+
+ioloop::Task<absl::StatusOr<const PreparedStatement*>> SessionCore::Prepare(
+    std::string text, StatementOptions options) {
+  std::unique_ptr<PreparedStatement> statement(
+      new PreparedStatement(std::move(text), options));
+  std::string body;
+  {
+    protocol::Writer writer(&body);
+    protocol::EncodePrepare(&writer, statement->text());
+    writer.Finish();
+  }
+  absl::Status failed = absl::UnavailableError("no connection to any node");
+  for (int attempt = 0; attempt < kPrepareAttempts && !closing_; ++attempt) {
+    NodePool* node = nullptr;
+    Connection* connection = nullptr;
+    for (size_t i = 0; i < pools_.size() && connection == nullptr; ++i) {
+      node = pools_[turn_++ % pools_.size()];
+      connection = node->Choose(nullptr, options.access);
+    }
+    if (connection == nullptr) break;
+    const ServerInfo server = connection->server();
+    const std::string where =
+        Cat("prepare ", Shorten(statement->text()), " on ", connection->name());
+    const uint16_t index = node->index();
+    ++counters_.prepares;
+    Call call(connection, protocol::Opcode::kPrepare, body,
+              loop_->now() + options_.request_timeout);
+    absl::StatusOr<OwnedAnswer> answer = co_await call;
+    if (closing_) break;
+    if (!answer.ok()) {
+      failed = Annotate(where, answer.status());
+      if (ErrorCode(failed).has_value()) co_return failed;
+      continue;
+    }
+    NodeStatement state;
+    absl::Status prepared =
+        ReadPrepared(*answer, server, statement.get(), &state);
+    if (!prepared.ok()) co_return Annotate(where, prepared);
+    if (NodePool* still = nodes_[index].pool.get()) {
+      NodeStatement* kept = StateOn(*statement, still);
+      kept->state = NodeStatement::State::kReady;
+      kept->generation = 1;
+      kept->id = std::move(state.id);
+      kept->metadata_id = std::move(state.metadata_id);
+      kept->metadata = std::move(state.metadata);
+      kept->skip_metadata = state.skip_metadata;
+    }
+    statements_.push_back(std::move(statement));
+    co_return statements_.back().get();
+  }
+  if (closing_) co_return absl::CancelledError("the session is closed");
+  co_return failed;
+}
+
+absl::Status SessionCore::ReadPrepared(const OwnedAnswer& answer,
+                                       const ServerInfo& server,
+                                       PreparedStatement* statement,
+                                       NodeStatement* state) {
+  std::string_view body = answer.body;
+  absl::Status prefix = protocol::DecodePrefix(answer.header, &body, nullptr);
+  if (!prefix.ok()) return prefix;
+  if (answer.header.opcode != protocol::Opcode::kResult) {
+    return absl::InternalError(
+        Cat("answered by ", protocol::OpcodeName(answer.header.opcode)));
+  }
+  absl::StatusOr<protocol::ResultView> result = protocol::DecodeResult(body);
+  if (!result.ok()) return result.status();
+  if (result->kind != protocol::ResultKind::kPrepared) {
+    return absl::InternalError("answered by another kind of RESULT");
+  }
+  absl::StatusOr<protocol::PreparedView> prepared =
+      protocol::DecodePrepared(result->content, server.metadata_id);
+  if (!prepared.ok()) return prepared.status();
+
+  // What requests in flight were encoded with stays as it is.
+  if (statement->columns_.empty()) {
+    statement->columns_ = std::move(prepared->bind_markers);
+    if (!statement->columns_.empty()) {
+      statement->keyspace_ = statement->columns_[0].keyspace;
+    }
+    statement->partition_key_ = std::move(prepared->partition_key_indexes);
+    for (uint16_t index : statement->partition_key_) {
+      if (index >= statement->columns_.size()) {
+        return absl::InternalError(
+            "the partition key names a bind marker that is not there");
+      }
+    }
+  }
+  statement->lightweight_transaction_ =
+      (prepared->flags & server.transaction_mark) != 0;
+
+  state->id.assign(prepared->id);
+  state->metadata_id.assign(prepared->metadata_id);
+  state->metadata = MetadataRef();
+  state->skip_metadata = false;
+  if (prepared->result.has_columns() && prepared->result.column_count > 0) {
+    absl::StatusOr<protocol::ColumnSpecs> columns = prepared->result.Columns();
+    if (!columns.ok()) return columns.status();
+    state->metadata = MetadataRef(new ResultMetadata{
+        0, *std::move(columns), std::string(prepared->result.columns)});
+    state->skip_metadata = true;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<MetadataRef> SessionCore::ReadMetadata(
+    const PreparedStatement* statement, NodePool* node,
+    const protocol::RowsMetadataView& metadata) {
+  NodeStatement* const state =
+      statement == nullptr ? nullptr : StateOn(*statement, node);
+  const bool changed = !metadata.new_metadata_id.empty();
+  if (state != nullptr && !changed && state->metadata &&
+      state->metadata->encoded == metadata.columns) {
+    return state->metadata;
+  }
+  absl::StatusOr<protocol::ColumnSpecs> columns = metadata.Columns();
+  if (!columns.ok()) return columns.status();
+  MetadataRef read(new ResultMetadata{0, *std::move(columns), ""});
+  if (state != nullptr && (changed || !state->skip_metadata)) {
+    const_cast<ResultMetadata*>(read.get())->encoded.assign(metadata.columns);
+    state->metadata = read;
+    if (changed) {
+      state->metadata_id.assign(metadata.new_metadata_id);
+      state->skip_metadata = true;
+    }
+  }
+  return read;
+}
+
+void SessionCore::Reprepare(Query* query, NodePool* node,
+                            std::string_view unknown_id) {
+  if (query->kind_ == Query::Kind::kExecute) {
+    NodeStatement* state = StateOn(*query->statement_, node);
+    if (state->state == NodeStatement::State::kReady &&
+        state->generation == query->prepared_as_) {
+      state->state = NodeStatement::State::kUnknown;
+    }
+  } else {
+    for (const BatchBody::Entry& entry :
+         BatchBody(query->body_.data()).entries()) {
+      NodeStatement* state = StateOn(*entry.statement, node);
+      if (state->state == NodeStatement::State::kReady &&
+          state->id == unknown_id) {
+        state->state = NodeStatement::State::kUnknown;
+      }
+    }
+  }
+  Connection* const connection = node->Choose(
+      query->has_token_ ? &query->token_ : nullptr, query->access_);
+  if (connection == nullptr) {
+    Route(query);
+  } else {
+    SendOn(query, node, connection);
+  }
+}
+
+// --- Nodes -------------------------------------------------------------------
+
+absl::Status SessionCore::ApplyTopology(
+    std::vector<NodeInfo> nodes,
+    const std::vector<std::pair<std::string, Replication>>& keyspaces) {
+  if (closing_) return absl::CancelledError("the session is closed");
+  if (options_.local_datacenter.empty()) {
+    options_.local_datacenter = nodes[0].datacenter;
+  }
+  const auto is_local = [&](const NodeInfo& node) {
+    return node.datacenter == options_.local_datacenter;
+  };
+  if (std::none_of(nodes.begin(), nodes.end(), is_local)) {
+    std::set<std::string> known;
+    for (const NodeInfo& node : nodes) known.insert(node.datacenter);
+    std::string names;
+    for (const std::string& name : known) {
+      names += Cat(names.empty() ? "" : ", ", name);
+    }
+    return absl::InvalidArgumentError(Cat("no node is in datacenter '",
+                                          options_.local_datacenter,
+                                          "'; there are: ", names));
+  }
+  absl::StatusOr<std::unique_ptr<Topology>> topology =
+      Topology::Build(std::move(nodes), options_.local_datacenter, keyspaces);
+  if (!topology.ok()) return topology.status();
+  topology_ = *std::move(topology);
+  ++topology_number_;
+
+  // Nodes that stay keep their pools; what is left over has gone.
+  std::vector<Node> before(nodes_.size());
+  for (size_t i = 0; i < nodes_.size(); ++i) std::swap(before[i], nodes_[i]);
+  replica_pools_.assign(topology_->nodes().size(), nullptr);
+  pools_.clear();
+  std::vector<uint16_t> fresh;
+  for (size_t i = 0; i < topology_->nodes().size(); ++i) {
+    const NodeInfo& info = topology_->nodes()[i];
+    if (!is_local(info)) continue;
+    NodePool* pool = nullptr;
+    for (size_t number = 0; number < before.size(); ++number) {
+      Node& known = before[number];
+      if (known.pool == nullptr) continue;
+      const bool same_address = known.pool->address() == info.address;
+      // The same node under another address: what is connected stays.
+      const bool same_node =
+          !info.host_id.empty() && known.host_id == info.host_id &&
+          (same_address || known.pool->open_connections() > 0);
+      if (same_node || (info.host_id.empty() && same_address)) {
+        pool = known.pool.get();
+        nodes_[number] = std::move(known);
+        break;
+      }
+    }
+    if (pool == nullptr) {
+      if (nodes_.size() > std::numeric_limits<uint16_t>::max()) {
+        RINGPLANE_LOG(kError, "too many nodes came and went; not used",
+                      {"node", info.address.ToString()});
+        continue;
+      }
+      const uint16_t number = AddNode(info);
+      fresh.push_back(number);
+      pool = nodes_[number].pool.get();
+    }
+    replica_pools_[i] = pool;
+    pools_.push_back(pool);
+  }
+  for (size_t number = 0; number < before.size(); ++number) {
+    if (before[number].pool == nullptr) continue;
+    RINGPLANE_LOG(kInfo, "a node left", {"node", before[number].pool->name()});
+    for (const auto& statement : statements_) {
+      if (number >= statement->nodes_.size()) continue;
+      std::unique_ptr<NodeStatement>& state = statement->nodes_[number];
+      // One that is being prepared is looked at again when that has ended.
+      if (state != nullptr &&
+          state->state != NodeStatement::State::kPreparing) {
+        state.reset();
+      }
+    }
+    tasks_.Spawn(CloseNode(std::move(before[number].pool)));
+  }
+  for (uint16_t number : fresh) nodes_[number].pool->Start();
+  return absl::OkStatus();
+}
+
+uint16_t SessionCore::AddNode(const NodeInfo& info) {
+  // Numbers are not reused: statements refer to nodes by them.
+  const uint16_t number = static_cast<uint16_t>(nodes_.size());
+  nodes_.push_back({info.host_id, std::make_unique<NodePool>(
+                                      &context_, this, info.address, number)});
+  return number;
+}
+
+ioloop::Task<void> SessionCore::CloseNode(std::unique_ptr<NodePool> pool) {
+  co_await pool->Close();
+}
+
+void SessionCore::OnNodeUp(const Inet& address) {
+  for (NodePool* pool : pools_) {
+    if (pool->address().IpBytes() == address.view()) pool->Hurry();
+  }
+}
+
+std::vector<ioloop::SocketAddress> SessionCore::NodeAddresses() const {
+  std::vector<ioloop::SocketAddress> addresses;
+  for (const NodePool* pool : pools_) addresses.push_back(pool->address());
+  return addresses;
+}
+
+bool SessionCore::IsReachable(std::string_view host_id) const {
+  for (const Node& node : nodes_) {
+    if (node.pool == nullptr || node.host_id != host_id) continue;
+    return node.pool->open_connections() > 0;
+  }
+  return true;
+}
+
+}  // namespace cql::internal

@@ -1,0 +1,71 @@
+#include "cql/session.h"
+
+#include "cql/internal/session_core.h"
+#include "cql/internal/status_util.h"
+#include "ioloop/check.h"
+
+namespace cql {
+namespace {
+
+absl::Status Check(const SessionOptions& options) {
+  if (options.contact_points.empty()) {
+    return absl::InvalidArgumentError("contact_points is empty");
+  }
+  if (options.in_flight_max == 0 ||
+      options.in_flight_max > internal::StreamTable::kIdsMax) {
+    return absl::InvalidArgumentError(
+        internal::Cat("in_flight_max is ", options.in_flight_max,
+                      "; it must be 1 to ", internal::StreamTable::kIdsMax));
+  }
+  if (options.connect_timeout <= absl::ZeroDuration() ||
+      options.request_timeout <= absl::ZeroDuration() ||
+      options.heartbeat_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("timeouts must be above zero");
+  }
+  if (options.reconnect_min <= absl::ZeroDuration() ||
+      options.reconnect_max < options.reconnect_min) {
+    return absl::InvalidArgumentError(
+        "reconnect_min must be above zero and not above reconnect_max");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+ioloop::Task<absl::StatusOr<std::unique_ptr<Session>>> Session::Connect(
+    ioloop::Loop* loop, SessionOptions options) {
+  if (absl::Status checked = Check(options); !checked.ok()) co_return checked;
+  auto core = std::make_unique<internal::SessionCore>(loop, std::move(options));
+  absl::Status connected = co_await core->Connect();
+  if (!connected.ok()) {
+    co_await core->Close();
+    co_return connected;
+  }
+  co_return std::unique_ptr<Session>(new Session(std::move(core)));
+}
+
+Session::Session(std::unique_ptr<internal::SessionCore> core)
+    : core_(std::move(core)) {}
+
+Session::~Session() {
+  RINGPLANE_CHECK(core_->closing(), "a Session died without Close()");
+}
+
+ioloop::Task<absl::StatusOr<const PreparedStatement*>> Session::Prepare(
+    std::string text, StatementOptions options) {
+  co_return co_await core_->Prepare(std::move(text), options);
+}
+
+ioloop::Task<absl::Status> Session::AwaitSchemaAgreement(
+    absl::Duration timeout) {
+  co_return co_await core_->control()->AwaitSchemaAgreement(
+      core_->loop()->now() + timeout);
+}
+
+ioloop::Task<void> Session::Close() { co_await core_->Close(); }
+
+size_t Session::connections() const { return core_->connections(); }
+
+SessionStats Session::stats() const { return core_->stats(); }
+
+}  // namespace cql
