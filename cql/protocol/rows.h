@@ -22,7 +22,8 @@ namespace cql::protocol {
 
 using ColumnSpecs = std::vector<ColumnSpec>;
 
-// A row that RowsView gives while iterating: valid until the iterator moves.
+// A row that RowsView gives while iterating: valid until the iterator moves or
+// goes.
 class RowView {
  public:
   RowView(const ColumnSpec* columns, const Cell* cells, size_t size)
