@@ -71,6 +71,7 @@ Loop::~Loop() {
   mailbox_->Close();
   RINGPLANE_CHECK(in_flight() == 0 || !status.ok(),
                   "a Loop died with operations in flight");
+  ending_ = true;
   Cancel(&wake_op_);
   while (status.ok() && in_flight_ > 0) status = Turn(Backend::kForever);
   if (!status.ok()) {
@@ -218,8 +219,8 @@ void Loop::OnWake(Operation* op, Completion completion) {
   RINGPLANE_DCHECK(op == &loop->wake_op_);
   static_cast<void>(op);
   --loop->own_in_flight_;
-  if (completion.result == -ECANCELED) return;  // The loop ends.
-  loop->stats_.wakes.Add(1);
+  if (loop->ending_) return;
+  if (completion.result > 0) loop->stats_.wakes.Add(1);
   loop->ArmWake();
 }
 

@@ -196,6 +196,7 @@ class Loop {
   int64_t now_ns_ = 0;
   bool in_turn_ = false;
   bool skip_wait_ = false;
+  bool ending_ = false;
   std::atomic<bool> stop_{false};
   Operation wake_op_{&Loop::OnWake};
   uint64_t wake_value_ = 0;

@@ -52,7 +52,8 @@ class LoopGroup {
   LoopGroup& operator=(const LoopGroup&) = delete;
 
   size_t size() const { return loops_.size(); }
-  // For its mailbox and stats(), from any thread until Join() returns.
+  // For its mailbox and stats(), from any thread until Join() is called. Work
+  // posted after every main is done may not run.
   Loop* loop(size_t index) const { return loops_[index]; }
 
   // Waits until every main is done and every thread has ended; the first
