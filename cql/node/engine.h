@@ -81,15 +81,7 @@ struct EngineOptions {
 };
 
 // A bound value: the protocol's encoding, without its length.
-struct Value {
-  enum class Kind : uint8_t { kBytes, kNull, kUnset };
-  Kind kind = Kind::kNull;
-  std::string_view bytes;
-
-  static Value Bytes(std::string_view bytes) { return {Kind::kBytes, bytes}; }
-  static Value Null() { return {Kind::kNull, {}}; }
-  static Value Unset() { return {Kind::kUnset, {}}; }
-};
+using Value = protocol::BoundValue;
 
 using protocol::ColumnSpec;
 using ColumnSpecs = std::vector<ColumnSpec>;

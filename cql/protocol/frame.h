@@ -128,6 +128,9 @@ class FrameReader {
   const absl::Status& status() const { return status_; }
   const FrameHeader& header() const { return header_; }
 
+  // From the next header on: a peer may send more once it is known.
+  void set_frame_bytes_max(uint32_t bytes) { options_.frame_bytes_max = bytes; }
+
   // Bytes of a started frame that are held here.
   size_t buffered_bytes() const { return header_used_ + body_used_; }
   // A frame has begun and is not whole.

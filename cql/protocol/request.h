@@ -54,19 +54,6 @@ template <typename... Values>
 absl::Status EncodeValues(Writer* writer, std::span<const ColumnSpec> columns,
                           const Values&... values);
 
-// A bound value of a decoded request.
-struct BoundValue {
-  enum class Kind : uint8_t { kBytes, kNull, kUnset };
-  Kind kind = Kind::kNull;
-  std::string_view bytes;
-
-  static BoundValue Bytes(std::string_view bytes) {
-    return {Kind::kBytes, bytes};
-  }
-  static BoundValue Null() { return {Kind::kNull, {}}; }
-  static BoundValue Unset() { return {Kind::kUnset, {}}; }
-};
-
 // --- Encoding of bodies ----------------------------------------------------
 
 using StringMap = std::vector<std::pair<std::string, std::string>>;

@@ -54,6 +54,19 @@ struct Cell {
   }
 };
 
+// A [value]: what a request binds to a marker.
+struct BoundValue {
+  enum class Kind : uint8_t { kBytes, kNull, kUnset };
+  Kind kind = Kind::kNull;
+  std::string_view bytes;
+
+  static BoundValue Bytes(std::string_view bytes) {
+    return {Kind::kBytes, bytes};
+  }
+  static BoundValue Null() { return {Kind::kNull, {}}; }
+  static BoundValue Unset() { return {Kind::kUnset, {}}; }
+};
+
 // A cursor over foreign bytes. Reading past the end fails for good: that and
 // every later read gives zero or empty, and status() says where and what. So a
 // whole body can be read first and checked once.
