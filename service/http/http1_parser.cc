@@ -148,6 +148,12 @@ Http1Parser::Event Http1Parser::Parse(std::string_view* input) {
     switch (state_) {
       case State::kStart:
         if (input->empty()) return Event::kNeedMore;
+        // TLS, for one, would have us wait for the end of a line.
+        if (first_request_ && input->front() != '\r' &&
+            !kTokenChars[static_cast<unsigned char>(input->front())]) {
+          not_http_ = true;
+          return Fail(400, "the first byte begins no request");
+        }
         state_ = State::kLine;
         break;
 

@@ -5,6 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "google/protobuf/stubs/logging.h"
 #include "service/http/text.h"
 #include "service/rpc/json.h"
 #include "service/rpc/timeout.h"
@@ -155,6 +156,16 @@ absl::Status ParseCallHead(const http::Request& request, CallHead* head) {
     head->timeout = *parsed;
   }
   return absl::OkStatus();
+}
+
+MessageCodec::MessageCodec(const CodecOptions& options) : options_(options) {
+  // protobuf writes a line to standard error for each string of a peer that is
+  // no UTF-8; the peer gets an error, and that is enough.
+  static const bool quiet = [] {
+    google::protobuf::SetLogHandler(nullptr);
+    return true;
+  }();
+  static_cast<void>(quiet);
 }
 
 absl::Status MessageCodec::DecodeMessage(Codec codec, std::string_view bytes,

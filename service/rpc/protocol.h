@@ -56,7 +56,7 @@ struct CodecOptions {
 // Messages to bytes and back, with the memory that takes. One per loop.
 class MessageCodec {
  public:
-  explicit MessageCodec(const CodecOptions& options) : options_(options) {}
+  explicit MessageCodec(const CodecOptions& options);
 
   // Fills `message` from a request's body. kResourceExhausted past the limit,
   // kUnimplemented for no message or two where a unary call has one,

@@ -278,6 +278,7 @@ TEST(Http1ParserTest, RefusesBadRequestLines) {
 TEST(Http1ParserTest, KnowsWhatIsNoHttpAtAll) {
   EXPECT_TRUE(Parse("INVALID CONNECTION PREFACE\r\n\r\n").not_http);
   EXPECT_TRUE(Parse("\x16\x03\x01\x02 hello there\r\n").not_http);
+  EXPECT_TRUE(Parse("\x16").not_http);
   EXPECT_FALSE(Parse("GET x HTTP/1.1\r\n").not_http);
 }
 
