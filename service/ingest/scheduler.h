@@ -88,6 +88,8 @@ class Scheduler : public EventSink {
   ioloop::Task<void> Run(const Event& event, Call* call, size_t index,
                          KeySet keys);
   ioloop::Task<absl::Status> ApplyWithRetries(const Event& event);
+  ioloop::Task<absl::Status> KeysWithRetries(const Event& event, KeySet* keys,
+                                             bool* alone);
   // Resumes when fewer than `limit` events are in progress.
   ioloop::Task<void> AwaitFewerThan(size_t limit);
   void OnEventEnd();
