@@ -160,7 +160,7 @@ void Query::Abandon() {
   }
 }
 
-absl::StatusOr<Rows> Query::await_resume() {
+absl::StatusOr<Rows> Query::TakeResult() {
   if (__builtin_expect(!status_.ok(), 0)) return std::move(status_);
   return std::move(rows_);
 }

@@ -53,11 +53,21 @@ class Query final : private internal::PendingRequest {
   // The outcome is known: awaiting will not suspend.
   bool done() const { return state_ == State::kDone; }
 
-  bool await_ready() const noexcept { return state_ == State::kDone; }
-  void await_suspend(std::coroutine_handle<> waiter) noexcept {
-    waiter_ = waiter;
-  }
-  absl::StatusOr<Rows> await_resume();
+  // An object of its own: g++ 12 would copy a query that is awaited by any
+  // other expression than its name.
+  class Awaiter {
+   public:
+    explicit Awaiter(Query* query) : query_(query) {}
+    bool await_ready() const noexcept { return query_->done(); }
+    void await_suspend(std::coroutine_handle<> waiter) const noexcept {
+      query_->waiter_ = waiter;
+    }
+    absl::StatusOr<Rows> await_resume() const { return query_->TakeResult(); }
+
+   private:
+    Query* query_;
+  };
+  Awaiter operator co_await() { return Awaiter(this); }
 
  private:
   friend class Session;
@@ -131,6 +141,7 @@ class Query final : private internal::PendingRequest {
 
   // Leaves whatever holds it.
   void Abandon();
+  absl::StatusOr<Rows> TakeResult();
 
   internal::SessionCore* const session_;
   const PreparedStatement* statement_ = nullptr;  // Null for text.
