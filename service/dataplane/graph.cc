@@ -162,9 +162,8 @@ ioloop::Task<absl::Status> Dataplane::GetFollowsFollowing(
           static_cast<int32_t>(options_.known_followers_scan_max));
     };
     auto use = [&](size_t i, cql::Rows& rows) {
-      constexpr size_t kActor = 3;
       for (const cql::Row& row : rows) {
-        const std::string follower(TextAt(row, kActor));
+        const std::string follower(TextAt(row, ListColumns::kExtra));
         if (!followed.contains(follower)) continue;
         results[scanned[i]].add_dids(follower);
       }

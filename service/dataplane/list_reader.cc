@@ -32,20 +32,25 @@ void Merge(std::vector<ListRow> more, size_t limit,
 
 }  // namespace
 
-void AppendListRows(const ListId& list, const cql::Rows& rows,
+bool AppendListRows(const ListId& list, const cql::Rows& rows,
                     std::vector<ListRow>* out) {
+  const bool bucketed = !list.directory.empty();
+  const size_t extra = bucketed ? ListColumns::kExtra : ListColumns::kSplit;
+  bool split = false;
   for (const cql::Row& row : rows) {
+    split = split || (bucketed && BoolAt(row, ListColumns::kSplit));
     ListRow read;
-    read.position.key = TextAt(row, 2);
+    read.position.key = TextAt(row, ListColumns::kUri);
     // A partition may hold nothing but its static columns.
     if (read.position.key.empty()) continue;
-    read.position.sort_at_ms = MsAt(row, 0).value_or(0);
-    read.position.cid = TextAt(row, 1);
+    read.position.sort_at_ms = MsAt(row, ListColumns::kSortAt).value_or(0);
+    read.position.cid = TextAt(row, ListColumns::kTie);
     for (size_t i = 0; i < list.extra_columns; ++i) {
-      read.extra[i] = TextAt(row, 3 + i);
+      read.extra[i] = TextAt(row, extra + i);
     }
     out->push_back(std::move(read));
   }
+  return split;
 }
 
 cql::Query ListReader::Start(const cql::RequestOptions& options,
@@ -93,20 +98,23 @@ ioloop::Task<absl::Status> ListReader::Read(
   const cql::RequestOptions options = OptionsOf(*call);
   const int32_t row_limit = static_cast<int32_t>(limit);
   cql::Query bucket_0 = Start(options, *list, 0, *after, row_limit);
-  std::vector<Bucket> buckets;
-  if (!list->directory.empty()) {
-    cql::Query directory = session_->Execute(options, *queries_->list_buckets,
-                                             list->directory, list->owner);
-    absl::StatusOr<cql::Rows> found = co_await directory;
-    if (!found.ok()) co_return found.status();
-    for (const cql::Row& row : *found) {
-      const Bucket bucket{IntAt(row, 0), MsAt(row, 1), MsAt(row, 2)};
-      if (bucket.number != 0) buckets.push_back(bucket);
-    }
-  }
   absl::StatusOr<cql::Rows> first = co_await bucket_0;
   if (!first.ok()) co_return first.status();
-  AppendListRows(*list, *first, rows);
+  const bool split = AppendListRows(*list, *first, rows);
+  // Bucket 0 tells whether there are others, but not if it has no row after
+  // the position.
+  const bool told = !first->empty() || !after->has_value();
+  if (list->directory.empty() || (told && !split)) co_return absl::OkStatus();
+
+  cql::Query directory = session_->Execute(options, *queries_->list_buckets,
+                                           list->directory, list->owner);
+  absl::StatusOr<cql::Rows> found = co_await directory;
+  if (!found.ok()) co_return found.status();
+  std::vector<Bucket> buckets;
+  for (const cql::Row& row : *found) {
+    const Bucket bucket{IntAt(row, 0), MsAt(row, 1), MsAt(row, 2)};
+    if (bucket.number != 0) buckets.push_back(bucket);
+  }
 
   // The newest first: they fill the page, and spare the others the question.
   std::sort(buckets.begin(), buckets.end(),

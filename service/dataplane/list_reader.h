@@ -46,8 +46,9 @@ struct ListRow {
   const std::string& uri() const { return position.key; }
 };
 
-// Appends what `rows` hold of `list`.
-void AppendListRows(const ListId& list, const cql::Rows& rows,
+// Appends what `rows`, the answer of one bucket, hold of `list`. Whether they
+// say that the list has more buckets.
+bool AppendListRows(const ListId& list, const cql::Rows& rows,
                     std::vector<ListRow>* out);
 
 class ListReader {

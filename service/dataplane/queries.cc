@@ -98,7 +98,7 @@ constexpr Text kTexts[] = {
     {&Queries::labels, "labels",
      "SELECT src, val, cid, neg, cts, exp, exp_at FROM labels WHERE subject = "
      "? LIMIT ?"},
-    // Every list: its buckets, if it has more than one.
+    // Lists that are split: their buckets.
     {&Queries::list_buckets, "list_buckets",
      "SELECT bucket, min_sort_at, max_sort_at FROM list_buckets WHERE list = ? "
      "AND owner = ?"},
@@ -114,30 +114,31 @@ struct ListText {
 
 constexpr ListText kListTexts[] = {
     // GetFollows, GetBlocklistSubscriptions, GetRelationships (list blocks).
-    {&Queries::records_by_actor, "records_by_actor", "subject",
+    {&Queries::records_by_actor, "records_by_actor", "split, subject",
      "actor = ? AND kind = ? AND bucket = ?"},
     // GetAuthorFeed, GetTimeline (own items).
-    {&Queries::author_feed, "author_feed", "post_uri",
+    {&Queries::author_feed, "author_feed", "split, post_uri",
      "actor = ? AND feed_type = ? AND bucket = ?"},
     // GetTimeline.
     {&Queries::timeline, "timelines", "post_uri", "actor = ?"},
     // GetLikesBySubjectSorted.
-    {&Queries::likes_by_subject, "likes_by_subject", "actor",
+    {&Queries::likes_by_subject, "likes_by_subject", "split, actor",
      "subject = ? AND bucket = ?"},
     // GetRepostsBySubject.
-    {&Queries::reposts_by_subject, "reposts_by_subject", "actor",
+    {&Queries::reposts_by_subject, "reposts_by_subject", "split, actor",
      "subject = ? AND bucket = ?"},
     // GetThread: descendants.
-    {&Queries::replies_by_parent, "replies_by_parent", "actor",
+    {&Queries::replies_by_parent, "replies_by_parent", "split, actor",
      "subject = ? AND bucket = ?"},
     // GetFollowers, GetFollowsFollowing.
-    {&Queries::followers, "followers", "actor", "subject = ? AND bucket = ?"},
+    {&Queries::followers, "followers", "split, actor",
+     "subject = ? AND bucket = ?"},
     // GetListMembers.
-    {&Queries::list_members, "list_members", "actor",
+    {&Queries::list_members, "list_members", "split, actor",
      "subject = ? AND bucket = ?"},
     // GetNotifications, GetUnreadNotificationCount.
-    {&Queries::notifications, "notifications", "author, reason, reason_subject",
-     "did = ? AND bucket = ?"},
+    {&Queries::notifications, "notifications",
+     "split, author, reason, reason_subject", "did = ? AND bucket = ?"},
 };
 
 ioloop::Task<absl::Status> PrepareOne(cql::Session* session, const char* name,

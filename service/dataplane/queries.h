@@ -30,8 +30,17 @@ struct PostColumns {
   static constexpr size_t kHasPostGate = 10;
 };
 
-// The two queries of a list: its first rows, and those after a position. Their
-// rows begin with sort_at, tie, uri.
+// The columns of a list's rows. `split` is left out where a table has no
+// buckets: then the others come one place earlier.
+struct ListColumns {
+  static constexpr size_t kSortAt = 0;
+  static constexpr size_t kTie = 1;
+  static constexpr size_t kUri = 2;
+  static constexpr size_t kSplit = 3;
+  static constexpr size_t kExtra = 4;
+};
+
+// The two queries of a list: its first rows, and those after a position.
 struct ListQueries {
   const cql::PreparedStatement* first = nullptr;
   const cql::PreparedStatement* after = nullptr;

@@ -112,10 +112,9 @@ void FillBlocks(const BlockQueries& blocks,
 }  // namespace
 
 std::vector<std::string> BlockListsOf(const cql::Rows& rows) {
-  constexpr size_t kSubject = 3;
   std::vector<std::string> lists;
   for (const cql::Row& row : rows) {
-    const std::string_view list = TextAt(row, kSubject);
+    const std::string_view list = TextAt(row, ListColumns::kExtra);
     if (!list.empty()) lists.emplace_back(list);
   }
   std::reverse(lists.begin(), lists.end());

@@ -71,41 +71,29 @@ ioloop::Task<absl::Status> Dataplane::ReadReplies(
     return list;
   };
   const cql::RequestOptions options = OptionsOf(*call);
-  // Nearly every post has one bucket at most of replies.
-  constexpr size_t kQueries = 2;
-  constexpr int32_t kFirstBucket = 0;
   auto start = [&](size_t i) {
-    const std::string& parent = (*parents)[i / kQueries];
-    if (i % kQueries == 0) {
-      return session_->Execute(options, *queries_.replies_by_parent.first,
-                               parent, kFirstBucket,
-                               static_cast<int32_t>(first));
-    }
-    return session_->Execute(options, *queries_.list_buckets,
-                             list_of(i / kQueries).directory, parent);
+    constexpr int32_t kFirstBucket = 0;
+    return session_->Execute(options, *queries_.replies_by_parent.first,
+                             (*parents)[i], kFirstBucket,
+                             static_cast<int32_t>(first));
   };
-  std::vector<uint32_t> again;
+  // Those that have more buckets, or more replies than were asked for.
+  std::vector<size_t> again;
   size_t found = 0;
   auto use = [&](size_t i, cql::Rows& rows) {
-    const uint32_t parent = static_cast<uint32_t>(i / kQueries);
-    if (i % kQueries == 1) {
-      if (!rows.empty()) again.push_back(parent);
-      return;
-    }
-    if (rows.size() >= first && first < limit) again.push_back(parent);
     if (found >= limit) return;
-    AppendListRows(list_of(parent), rows, &(*replies)[parent]);
-    found += (*replies)[parent].size();
+    std::vector<ListRow>* of_parent = &(*replies)[i];
+    const bool split = AppendListRows(list_of(i), rows, of_parent);
+    if (split || (rows.size() >= first && first < limit)) again.push_back(i);
+    found += of_parent->size();
   };
   absl::Status status =
       co_await ReadEach(call, session_, options_.queries_in_flight,
-                        kQueries * parents->size(), &start, &use);
+                        parents->size(), &start, &use);
   if (!status.ok()) co_return status;
 
-  std::sort(again.begin(), again.end());
-  again.erase(std::unique(again.begin(), again.end()), again.end());
   const std::optional<Position> from_start;
-  for (uint32_t parent : again) {
+  for (size_t parent : again) {
     std::vector<ListRow>* of_parent = &(*replies)[parent];
     const size_t others = found - of_parent->size();
     if (others >= limit) break;
