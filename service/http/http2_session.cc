@@ -115,12 +115,16 @@ struct Http2Session::Callbacks {
         break;
       case NGHTTP2_RST_STREAM: {
         Http2Stream* stream = StreamOf(session, header->stream_id);
+        // One that is answered already takes back what the answer has earned:
+        // now and then a reset crosses its answer, but not always.
+        double cost = 0;
         if (stream == nullptr) {
-          self->SpendJunk(1);
-        } else if (!stream->responded &&
-                   self->now_ - stream->opened <
-                       self->options_.abuse.rapid_reset_age &&
-                   !self->resets_.Spend(1, self->now_)) {
+          cost = 2;
+        } else if (self->now_ - stream->opened <
+                   self->options_.abuse.rapid_reset_age) {
+          cost = 1;
+        }
+        if (cost > 0 && !self->resets_.Spend(cost, self->now_)) {
           self->Abuse("streams reset as soon as they were opened");
         }
         break;

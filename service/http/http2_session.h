@@ -61,8 +61,9 @@ class Http2Session {
     // back, for its WINDOW_UPDATEs.
     double junk_burst = 800;
     double junk_per_second = 25;
-    // Streams that the client resets within `rapid_reset_age` of opening them;
-    // later resets are a client's timeouts and cost nothing. Answers earn back.
+    // Streams that the client resets within `rapid_reset_age` of opening them,
+    // or though they are answered. Later resets are a client's timeouts and
+    // cost nothing; answers earn back.
     double reset_burst = 1000;
     double reset_per_second = 50;
     absl::Duration rapid_reset_age = absl::Milliseconds(10);

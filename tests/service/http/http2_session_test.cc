@@ -288,6 +288,24 @@ TEST_F(Http2SessionTest, RapidResetEndsTheConnection) {
   EXPECT_EQ(session_->guarded(Http2Session::Guard::kAbuse), 1u);
 }
 
+// Answered at once or refused: the resets come too late to save any work.
+TEST_F(Http2SessionTest, RapidResetOfAnsweredStreamsEndsTheConnectionToo) {
+  ASSERT_TRUE(Give(Preface()).ok());
+  std::string block = LiteralBlock(GrpcFields("/a.B/C"));
+  answer_.clear();
+  trailers_ = false;
+  absl::Status status;
+  int streams = 0;
+  for (uint32_t id = 1; status.ok() && streams < 5000; id += 2, ++streams) {
+    status = Give(Frame(NGHTTP2_HEADERS, kEndHeaders | kEndStream, id, block));
+    if (!status.ok()) break;
+    status = Give(
+        Frame(NGHTTP2_RST_STREAM, 0, id, std::string_view("\0\0\0\x8", 4)));
+  }
+  EXPECT_LE(streams, 1100);
+  EXPECT_EQ(LastGoaway(), NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 // The AppView ends calls that take longer than 100 ms with INTERNAL_ERROR, as
 // many as it has: that is a client with deadlines.
 TEST_F(Http2SessionTest, ResetsAfterATimeoutAreNoAbuse) {
