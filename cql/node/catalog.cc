@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "cql/node/error.h"
 #include "cql/node/internal/bytes.h"
+#include "cql/node/internal/text.h"
 #include "cql/node/parser.h"
 
 namespace cql::node {
@@ -16,7 +16,7 @@ constexpr char kTableRecord = 't';
 
 absl::Status Malformed(std::string_view key) {
   return absl::DataLossError(
-      absl::StrCat("catalog record ", key, " cannot be read"));
+      StrCat("catalog record ", key, " cannot be read"));
 }
 
 absl::StatusOr<TypeRef> ResolveParameters(const Catalog& catalog,
@@ -37,7 +37,7 @@ absl::StatusOr<TypeRef> ResolveParameters(const Catalog& catalog,
     wanted = type.parameters.size();
   }
   if (type.parameters.size() != wanted) {
-    return InvalidError(absl::StrCat(type.name, " takes ", wanted,
+    return InvalidError(StrCat(type.name, " takes ", wanted,
                                      " type parameters, not ",
                                      type.parameters.size()));
   }
@@ -46,7 +46,7 @@ absl::StatusOr<TypeRef> ResolveParameters(const Catalog& catalog,
         catalog.ResolveType(parameter, keyspace);
     if (!resolved.ok()) return resolved;
     if ((*resolved)->id == TypeId::kCounter) {
-      return InvalidError(absl::StrCat(
+      return InvalidError(StrCat(
           "Counters are not allowed inside ", type.name));
     }
     if ((*resolved)->id == TypeId::kDuration &&
@@ -244,7 +244,7 @@ absl::StatusOr<TypeRef> Catalog::ResolveType(
       if (!inner.ok()) return inner;
       if (!(*inner)->IsCollection() && (*inner)->id != TypeId::kUser &&
           (*inner)->id != TypeId::kTuple) {
-        return InvalidError(absl::StrCat(
+        return InvalidError(StrCat(
             "frozen<> is only allowed on collections, tuples, and "
             "user-defined types (got ",
             TypeText(**inner), ")"));
@@ -260,7 +260,7 @@ absl::StatusOr<TypeRef> Catalog::ResolveType(
     }
   }
   if (!type.keyspace.empty() && type.keyspace != keyspace) {
-    return InvalidError(absl::StrCat(
+    return InvalidError(StrCat(
         "Statement on keyspace ", keyspace,
         " cannot refer to a user type in keyspace ", type.keyspace,
         "; user types can only be used in the keyspace they are defined in"));
@@ -270,7 +270,7 @@ absl::StatusOr<TypeRef> Catalog::ResolveType(
     if (it != found->types.end() && type.parameters.empty()) return it->second;
   }
   return InvalidError(
-      absl::StrCat("Unknown type ", keyspace, ".", type.name));
+      StrCat("Unknown type ", keyspace, ".", type.name));
 }
 
 void Catalog::PutKeyspace(Keyspace keyspace) {
@@ -315,7 +315,7 @@ void Catalog::PutVirtualTable(TableRef table) {
 }
 
 std::string KeyspaceRecordKey(std::string_view keyspace) {
-  return absl::StrCat(std::string(1, kKeyspaceRecord), keyspace);
+  return StrCat(std::string(1, kKeyspaceRecord), keyspace);
 }
 
 std::string TableRecordKey(std::string_view keyspace, std::string_view table) {

@@ -69,6 +69,8 @@ struct Table {
 
   std::shared_ptr<TableState> state;
   const VirtualTable* virtual_table = nullptr;
+  // Where the columns stand in its CREATE TABLE.
+  std::vector<uint16_t> virtual_order;
   // An ALTER or DROP made statements on this version useless.
   mutable bool superseded = false;
   // Column id to its place in `columns`, -1 for dropped ones.

@@ -247,6 +247,9 @@ class Statement {
   // The token of the partition that `values` names, if it is exactly one.
   virtual std::optional<int64_t> Token(absl::Span<const Value> values) const;
 
+  // A schema change made it useless: executing it gives error Unprepared.
+  virtual bool IsStale() const { return false; }
+
  protected:
   friend class Planner;
   friend class Engine;

@@ -4,10 +4,9 @@
 #include <bit>
 #include <random>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "cql/node/error.h"
 #include "cql/node/internal/bytes.h"
+#include "cql/node/internal/text.h"
 #include "cql/protocol/token.h"
 
 namespace cql::node {
@@ -85,9 +84,21 @@ constexpr Named kOfTimestamp[] = {
     {"maxtimeuuid", FunctionId::kMaxTimeuuid, TypeId::kTimeuuid},
     {"max_timeuuid", FunctionId::kMaxTimeuuid, TypeId::kTimeuuid}};
 
+bool ConsumePrefix(std::string_view* text, std::string_view prefix) {
+  if (!text->starts_with(prefix)) return false;
+  text->remove_prefix(prefix.size());
+  return true;
+}
+
+bool ConsumeSuffix(std::string_view* text, std::string_view suffix) {
+  if (!text->ends_with(suffix)) return false;
+  text->remove_suffix(suffix.size());
+  return true;
+}
+
 absl::Status WrongArguments(std::string_view name) {
   return InvalidError(
-      absl::StrCat("Invalid call to function ", name,
+      StrCat("Invalid call to function ", name,
                    ", none of its type signatures match"));
 }
 
@@ -131,16 +142,15 @@ absl::StatusOr<Function> FindFunction(std::string_view name,
   TypeRef other;
   bool to_blob = false;
   std::string_view rest = name;
-  if (absl::ConsumePrefix(&rest, "blobas") ||
-      absl::ConsumePrefix(&rest, "blob_as_")) {
+  if (ConsumePrefix(&rest, "blob_as_") || ConsumePrefix(&rest, "blobas")) {
     other = SimpleTypeNamed(rest);
-  } else if (absl::ConsumeSuffix(&rest, "asblob") ||
-             absl::ConsumeSuffix(&rest, "_as_blob")) {
+  } else if (ConsumeSuffix(&rest, "_as_blob") ||
+             ConsumeSuffix(&rest, "asblob")) {
     other = SimpleTypeNamed(rest);
     to_blob = true;
   }
   if (other == nullptr || other->id == TypeId::kCounter) {
-    return InvalidError(absl::StrCat("Unknown function '", name, "'"));
+    return InvalidError(StrCat("Unknown function '", name, "'"));
   }
   function.id = FunctionId::kReinterpret;
   function.result = to_blob ? SimpleType(TypeId::kBlob) : other;

@@ -1,8 +1,7 @@
 #include "cql/node/lexer.h"
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "cql/node/error.h"
+#include "cql/node/internal/text.h"
 
 namespace cql::node {
 namespace {
@@ -106,7 +105,7 @@ class Lexer {
     static constexpr std::string_view kOne = "()[]{},;:.=<>+-*/%";
     if (kOne.find(c) == std::string_view::npos) {
       return SyntaxErrorAt(text_, position_,
-                           absl::StrCat("no viable alternative at character '",
+                           StrCat("no viable alternative at character '",
                                         std::string(1, c), "'"));
     }
     ++position_;
@@ -200,7 +199,7 @@ absl::Status SyntaxErrorAt(std::string_view text, size_t offset,
     }
   }
   return MakeError(ServerCode::kSyntaxError,
-                   absl::StrCat("line ", line, ":", column, " ", message));
+                   StrCat("line ", line, ":", column, " ", message));
 }
 
 std::string Unquote(std::string_view token) {

@@ -8,16 +8,12 @@
 #include <cstdlib>
 #include <limits>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/time/civil_time.h"
 #include "absl/time/time.h"
 #include "cql/node/error.h"
 #include "cql/node/internal/bignum.h"
 #include "cql/node/internal/bytes.h"
+#include "cql/node/internal/text.h"
 
 namespace cql::node {
 namespace {
@@ -50,7 +46,7 @@ std::string_view KindName(Kind kind) {
 template <typename T>
 bool AppendInteger(std::string_view text, std::string* out) {
   int64_t value;
-  if (!absl::SimpleAtoi(text, &value) ||
+  if (!ParseNumber(text, &value) ||
       value < std::numeric_limits<T>::min() ||
       value > std::numeric_limits<T>::max()) {
     return false;
@@ -60,7 +56,7 @@ bool AppendInteger(std::string_view text, std::string* out) {
 }
 
 bool AppendFloating(std::string_view text, bool is_double, std::string* out) {
-  const std::string lower = absl::AsciiStrToLower(text);
+  const std::string lower = ToLower(text);
   double value;
   if (lower == "nan") {
     value = std::numeric_limits<double>::quiet_NaN();
@@ -68,7 +64,7 @@ bool AppendFloating(std::string_view text, bool is_double, std::string* out) {
     value = std::numeric_limits<double>::infinity();
   } else if (lower == "-infinity") {
     value = -std::numeric_limits<double>::infinity();
-  } else if (!absl::SimpleAtod(text, &value)) {
+  } else if (!ParseNumber(text, &value)) {
     return false;
   }
   if (is_double) {
@@ -86,7 +82,7 @@ bool AppendDecimal(std::string_view text, std::string* out) {
   if (e != std::string_view::npos) {
     std::string_view digits = text.substr(e + 1);
     if (!digits.empty() && digits.front() == '+') digits.remove_prefix(1);
-    if (!absl::SimpleAtoi(digits, &exponent)) return false;
+    if (!ParseNumber(digits, &exponent)) return false;
     text = text.substr(0, e);
   }
   std::string unscaled(text);
@@ -117,7 +113,7 @@ bool AppendTimestamp(std::string_view text, std::string* out) {
       "%Y-%m-%d"};
   for (const char* format : kFormats) {
     absl::Time time;
-    if (!absl::ParseTime(format, text, &time, nullptr)) continue;
+    if (!absl::ParseTime(format, ToAbsl(text), &time, nullptr)) continue;
     if (time == absl::InfiniteFuture() || time == absl::InfinitePast()) {
       return false;
     }
@@ -129,7 +125,7 @@ bool AppendTimestamp(std::string_view text, std::string* out) {
 
 bool AppendDate(std::string_view text, std::string* out) {
   absl::CivilDay day;
-  if (!absl::ParseCivilTime(text, &day)) return false;
+  if (!absl::ParseCivilTime(ToAbsl(text), &day)) return false;
   const int64_t days = day - absl::CivilDay(1970, 1, 1);
   const int64_t biased = days + (int64_t{1} << 31);
   if (biased < 0 || biased > std::numeric_limits<uint32_t>::max()) return false;
@@ -183,8 +179,21 @@ bool AppendInet(std::string_view text, std::string* out) {
   return false;
 }
 
-void AppendUuid(std::string_view text, std::string* out) {
-  out->append(absl::HexStringToBytes(absl::StrReplaceAll(text, {{"-", ""}})));
+// Pairs of hexadecimal digits, dashes left out.
+void AppendHex(std::string_view text, std::string* out) {
+  int high = -1;
+  for (char c : text) {
+    if (c == '-') continue;
+    const int digit = absl::ascii_isdigit(c)
+                          ? c - '0'
+                          : absl::ascii_tolower(c) - 'a' + 10;
+    if (high < 0) {
+      high = digit;
+    } else {
+      out->push_back(static_cast<char>(high * 16 + digit));
+      high = -1;
+    }
+  }
 }
 
 // A signed integer of the durations' encoding: zigzag, then big-endian with as
@@ -228,9 +237,9 @@ bool AppendDuration(std::string_view text, std::string* out) {
     size_t end = digits;
     while (end < text.size() && absl::ascii_isalpha(text[end])) ++end;
     int64_t count;
-    if (!absl::SimpleAtoi(text.substr(0, digits), &count)) return false;
+    if (!ParseNumber(text.substr(0, digits), &count)) return false;
     const std::string unit =
-        absl::AsciiStrToLower(text.substr(digits, end - digits));
+        ToLower(text.substr(digits, end - digits));
     const Unit* found = nullptr;
     for (const Unit& candidate : kUnits) {
       if (candidate.name == unit) found = &candidate;
@@ -265,7 +274,7 @@ bool EncodeInteger(std::string_view text, TypeId id, std::string* out) {
       return AppendInteger<int64_t>(text, out);
     case TypeId::kDate: {
       uint32_t days;
-      if (!absl::SimpleAtoi(text, &days)) return false;
+      if (!ParseNumber(text, &days)) return false;
       AppendBig(days, out);
       return true;
     }
@@ -318,12 +327,11 @@ bool Encode(const ast::Term& term, TypeId id, std::string* out) {
       return true;
     case Kind::kUuid:
       if (id != TypeId::kUuid && id != TypeId::kTimeuuid) return false;
-      AppendUuid(term.text, out);
+      AppendHex(term.text, out);
       return true;
     case Kind::kHex:
       if (id != TypeId::kBlob || term.text.size() % 2 != 0) return false;
-      out->append(absl::HexStringToBytes(
-          std::string_view(term.text).substr(2)));
+      AppendHex(std::string_view(term.text).substr(2), out);
       return true;
     case Kind::kDuration:
       return id == TypeId::kDuration && AppendDuration(term.text, out);
@@ -339,7 +347,7 @@ absl::Status EncodeLiteral(const ast::Term& term, const CqlType& type,
   const size_t begin = out->size();
   if (!Encode(term, type.id, out)) {
     constexpr size_t kShown = 128;
-    return InvalidError(absl::StrCat(
+    return InvalidError(StrCat(
         "Invalid ", KindName(term.kind), " constant (",
         TermText(term).substr(0, kShown), ") for \"", column, "\" of type ",
         TypeText(type)));
@@ -353,9 +361,11 @@ std::string TermText(const ast::Term& term) {
       return "null";
     case Kind::kMarker:
       return "?";
-    case Kind::kString:
-      return absl::StrCat("'", absl::StrReplaceAll(term.text, {{"'", "''"}}),
-                          "'");
+    case Kind::kString: {
+      std::string quoted = "'";
+      for (char c : term.text) quoted.append(c == '\'' ? 2 : 1, c);
+      return quoted + "'";
+    }
     case Kind::kList:
     case Kind::kSet:
     case Kind::kMap:
@@ -374,7 +384,7 @@ std::string TermText(const ast::Term& term) {
   for (size_t i = 0; i < term.items.size(); ++i) {
     const bool value = term.kind == Kind::kMap && i % 2 == 1;
     if (i > 0) text += value ? ": " : ", ";
-    if (term.kind == Kind::kUser) absl::StrAppend(&text, term.names[i], ": ");
+    if (term.kind == Kind::kUser) StrAppend(&text, term.names[i], ": ");
     text += TermText(term.items[i]);
   }
   text += list ? "]" : braces ? "}" : ")";

@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <iterator>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "cql/node/error.h"
 #include "cql/node/internal/parser_impl.h"
+#include "cql/node/internal/text.h"
 
 namespace cql::node {
 namespace {
@@ -80,7 +78,7 @@ bool Parser::ParseWhole(ast::Statement* statement) {
     ok = ParseIdentifier("keyspace name", &any.emplace<ast::Use>().keyspace);
   } else if (PeekWord("GRANT") || PeekWord("REVOKE") || PeekWord("LIST") ||
              PeekWord("DESCRIBE") || PeekWord("PRUNE")) {
-    return Unsupported(absl::AsciiStrToUpper(TextOf(Peek())));
+    return Unsupported(TextOf(Peek()));
   } else {
     return Fail(Peek(), "no viable alternative");
   }
@@ -95,7 +93,7 @@ bool Parser::ParseWholeType(ast::Type* type) {
 
 bool Parser::Start() {
   if (text_.size() > limits_.statement_bytes_max) {
-    status_ = InvalidError(absl::StrCat(
+    status_ = InvalidError(StrCat(
         "Statement of ", text_.size(), " bytes is longer than the limit of ",
         limits_.statement_bytes_max));
     return false;
@@ -122,7 +120,7 @@ std::string_view Parser::TextOf(const Token& token) const {
 bool Parser::PeekWord(std::string_view word, size_t ahead) const {
   const Token& token = Peek(ahead);
   return token.kind == Token::Kind::kWord &&
-         absl::EqualsIgnoreCase(TextOf(token), word);
+         EqualsIgnoreCase(TextOf(token), word);
 }
 
 bool Parser::PeekSymbol(std::string_view symbol, size_t ahead) const {
@@ -147,7 +145,7 @@ bool Parser::ExpectWord(std::string_view word) {
 }
 
 bool Parser::ExpectSymbol(std::string_view symbol) {
-  return TakeSymbol(symbol) || FailExpecting(absl::StrCat("'", symbol, "'"));
+  return TakeSymbol(symbol) || FailExpecting(StrCat("'", symbol, "'"));
 }
 
 bool Parser::Fail(const Token& token, std::string_view message) {
@@ -157,18 +155,18 @@ bool Parser::Fail(const Token& token, std::string_view message) {
   status_ = SyntaxErrorAt(
       text_, token.begin,
       token.kind == Token::Kind::kEnd
-          ? absl::StrCat(message, " at end of statement")
-          : absl::StrCat(message, " at input '", text.substr(0, kShown), "'"));
+          ? StrCat(message, " at end of statement")
+          : StrCat(message, " at input '", text.substr(0, kShown), "'"));
   return false;
 }
 
 bool Parser::FailExpecting(std::string_view what) {
-  return Fail(Peek(), absl::StrCat("expected ", what));
+  return Fail(Peek(), StrCat("expected ", what));
 }
 
 bool Parser::Unsupported(std::string_view what) {
   if (!status_.ok()) return false;
-  status_ = InvalidError(absl::StrCat(
+  status_ = InvalidError(StrCat(
       what, " is not supported by the embedded development node"));
   return false;
 }
@@ -178,7 +176,7 @@ bool Parser::Nesting::ok() const {
   if (parser_->status_.ok()) {
     parser_->status_ = SyntaxErrorAt(
         parser_->text_, parser_->Peek().begin,
-        absl::StrCat("nested deeper than the limit of ",
+        StrCat("nested deeper than the limit of ",
                      parser_->limits_.nesting_max));
   }
   return false;
@@ -188,7 +186,7 @@ bool Parser::PeekIdentifier(size_t ahead) const {
   const Token& token = Peek(ahead);
   if (token.kind == Token::Kind::kQuoted) return true;
   return token.kind == Token::Kind::kWord &&
-         !IsReserved(absl::AsciiStrToLower(TextOf(token)));
+         !IsReserved(ToLower(TextOf(token)));
 }
 
 bool Parser::ParseIdentifier(std::string_view what, std::string* name) {
@@ -198,7 +196,7 @@ bool Parser::ParseIdentifier(std::string_view what, std::string* name) {
     *name = Unquote(TextOf(token));
     if (name->empty()) return Fail(token, "empty name");
   } else {
-    *name = absl::AsciiStrToLower(TextOf(token));
+    *name = ToLower(TextOf(token));
   }
   constexpr size_t kNameMax = 256;
   if (name->size() > kNameMax) return Fail(token, "name too long");
@@ -235,7 +233,7 @@ bool Parser::ParseMarker(ast::Term* term) {
   term->kind = ast::Term::Kind::kMarker;
   term->offset = Peek().begin;
   if (markers_.size() >= limits_.bind_markers_max) {
-    return Fail(Peek(), absl::StrCat("more bind markers than the limit of ",
+    return Fail(Peek(), StrCat("more bind markers than the limit of ",
                                      limits_.bind_markers_max));
   }
   ast::Marker marker;
@@ -317,7 +315,7 @@ bool Parser::ParseLiteral(const Token& token, ast::Term* term) {
       term->kind = Kind::kDuration;
       break;
     case Token::Kind::kWord: {
-      const std::string lower = absl::AsciiStrToLower(term->text);
+      const std::string lower = ToLower(term->text);
       if (lower == "null") {
         term->kind = Kind::kNull;
         break;

@@ -1,9 +1,8 @@
 // SELECT, INSERT, UPDATE, DELETE and BATCH.
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "cql/node/error.h"
 #include "cql/node/internal/parser_impl.h"
+#include "cql/node/internal/text.h"
 
 namespace cql::node {
 
@@ -67,7 +66,7 @@ bool Parser::ParseSelectors(ast::Select* select) {
   }
   do {
     if (select->selectors.size() >= limits_.columns_max) {
-      return Fail(Peek(), absl::StrCat("more columns than the limit of ",
+      return Fail(Peek(), StrCat("more columns than the limit of ",
                                        limits_.columns_max));
     }
     ast::Selector& selector = select->selectors.emplace_back();
@@ -92,7 +91,7 @@ bool Parser::ParseSelector(ast::Selector* selector) {
   if (callable && PeekSymbol("(", 1) &&
       (PeekIdentifier() || PeekWord("TOKEN"))) {
     selector->kind = ast::Selector::Kind::kCall;
-    selector->name = absl::AsciiStrToLower(TextOf(token));
+    selector->name = ToLower(TextOf(token));
     next_ += 2;
     if (selector->name == "count" && PeekSymbol("*") && PeekSymbol(")", 1)) {
       next_ += 2;
@@ -135,7 +134,7 @@ bool Parser::ParseSelector(ast::Selector* selector) {
 bool Parser::ParseWhere(std::vector<ast::Relation>* where) {
   do {
     if (where->size() >= limits_.columns_max) {
-      return Fail(Peek(), absl::StrCat("more relations than the limit of ",
+      return Fail(Peek(), StrCat("more relations than the limit of ",
                                        limits_.columns_max));
     }
     if (!ParseRelation(&where->emplace_back())) return false;
@@ -394,7 +393,7 @@ bool Parser::ParseBatch(ast::Batch* batch) {
   if (!ExpectWord("BATCH") || !ParseUsing(false, &batch->options)) return false;
   while (!TakeWord("APPLY")) {
     if (batch->statements.size() >= limits_.batch_statements_max) {
-      return Fail(Peek(), absl::StrCat("more statements than the limit of ",
+      return Fail(Peek(), StrCat("more statements than the limit of ",
                                        limits_.batch_statements_max));
     }
     bool ok;

@@ -1,8 +1,8 @@
 // CREATE, ALTER and DROP.
 
-#include "absl/strings/str_cat.h"
 #include "cql/node/error.h"
 #include "cql/node/internal/parser_impl.h"
+#include "cql/node/internal/text.h"
 
 namespace cql::node {
 
@@ -34,7 +34,7 @@ bool Parser::ParseCreate(ast::AnyStatement* statement) {
       "INDEX", "CUSTOM",    "MATERIALIZED", "FUNCTION", "AGGREGATE", "OR",
       "ROLE",  "USER",      "TRIGGER",      "SERVICE_LEVEL"};
   for (std::string_view other : kOthers) {
-    if (PeekWord(other)) return Unsupported(absl::StrCat("CREATE ", other));
+    if (PeekWord(other)) return Unsupported(StrCat("CREATE ", other));
   }
   return FailExpecting("KEYSPACE, TABLE or TYPE");
 }
@@ -64,7 +64,7 @@ bool Parser::ParseAlter(ast::AnyStatement* statement) {
   static constexpr std::string_view kOthers[] = {"MATERIALIZED", "ROLE",
                                                  "USER"};
   for (std::string_view other : kOthers) {
-    if (PeekWord(other)) return Unsupported(absl::StrCat("ALTER ", other));
+    if (PeekWord(other)) return Unsupported(StrCat("ALTER ", other));
   }
   return FailExpecting("KEYSPACE, TABLE or TYPE");
 }
@@ -85,7 +85,7 @@ bool Parser::ParseDrop(ast::Drop* drop) {
         "INDEX", "MATERIALIZED", "FUNCTION", "AGGREGATE",
         "ROLE",  "USER",         "TRIGGER"};
     for (std::string_view other : kOthers) {
-      if (PeekWord(other)) return Unsupported(absl::StrCat("DROP ", other));
+      if (PeekWord(other)) return Unsupported(StrCat("DROP ", other));
     }
     return FailExpecting("KEYSPACE, TABLE or TYPE");
   }

@@ -5,12 +5,10 @@
 #include <bit>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "cql/node/error.h"
 #include "cql/node/internal/bignum.h"
 #include "cql/node/internal/bytes.h"
+#include "cql/node/internal/text.h"
 #include "cql/node/ordered_key.h"
 
 namespace cql::node {
@@ -31,11 +29,19 @@ std::string QuotedIfNeeded(std::string_view name) {
         return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '_';
       });
   if (plain) return std::string(name);
-  return absl::StrCat("\"", name, "\"");
+  return StrCat("\"", name, "\"");
+}
+
+std::string TupleText(const CqlType& type) {
+  std::vector<std::string> parts;
+  for (const TypeRef& parameter : type.parameters) {
+    parts.push_back(TypeText(*parameter));
+  }
+  return Join(parts, ", ");
 }
 
 absl::Status WrongSize(size_t expected, TypeId id, size_t size) {
-  return InvalidError(absl::StrCat("Expected ", expected, " byte ",
+  return InvalidError(StrCat("Expected ", expected, " byte ",
                                    kNames[static_cast<int>(id)], " (", size,
                                    ")"));
 }
@@ -91,14 +97,14 @@ absl::Status ValidateCollection(const CqlType& type, std::string_view bytes) {
   ByteReader reader(bytes);
   int32_t count;
   if (!reader.Read(&count) || count < 0) {
-    return InvalidError(absl::StrCat("Malformed ", TypeText(type)));
+    return InvalidError(StrCat("Malformed ", TypeText(type)));
   }
   for (int32_t i = 0; i < count; ++i) {
     for (const TypeRef& parameter : type.parameters) {
       std::string_view part;
       bool is_null;
       if (!reader.ReadBytes(&part, &is_null)) {
-        return InvalidError(absl::StrCat("Malformed ", TypeText(type)));
+        return InvalidError(StrCat("Malformed ", TypeText(type)));
       }
       if (is_null) {
         return InvalidError("null is not supported inside collections");
@@ -108,7 +114,7 @@ absl::Status ValidateCollection(const CqlType& type, std::string_view bytes) {
     }
   }
   if (!reader.empty()) {
-    return InvalidError(absl::StrCat("Unexpected bytes after ",
+    return InvalidError(StrCat("Unexpected bytes after ",
                                      TypeText(type)));
   }
   return absl::OkStatus();
@@ -121,14 +127,14 @@ absl::Status ValidateTuple(const CqlType& type, std::string_view bytes) {
     std::string_view part;
     bool is_null;
     if (!reader.ReadBytes(&part, &is_null)) {
-      return InvalidError(absl::StrCat("Malformed ", TypeText(type)));
+      return InvalidError(StrCat("Malformed ", TypeText(type)));
     }
     if (is_null) continue;
     absl::Status status = ValidateValue(*parameter, part);
     if (!status.ok()) return status;
   }
   if (!reader.empty()) {
-    return InvalidError(absl::StrCat("More components than ",
+    return InvalidError(StrCat("More components than ",
                                      TypeText(type)));
   }
   return absl::OkStatus();
@@ -169,24 +175,18 @@ std::string TypeText(const CqlType& type) {
   std::string text;
   switch (type.id) {
     case TypeId::kList:
-      text = absl::StrCat("list<", TypeText(*type.parameters[0]), ">");
+      text = StrCat("list<", TypeText(*type.parameters[0]), ">");
       break;
     case TypeId::kSet:
-      text = absl::StrCat("set<", TypeText(*type.parameters[0]), ">");
+      text = StrCat("set<", TypeText(*type.parameters[0]), ">");
       break;
     case TypeId::kMap:
-      text = absl::StrCat("map<", TypeText(*type.parameters[0]), ", ",
+      text = StrCat("map<", TypeText(*type.parameters[0]), ", ",
                           TypeText(*type.parameters[1]), ">");
       break;
     case TypeId::kTuple:
       // A tuple is always frozen, and shown so.
-      text = absl::StrCat(
-          "tuple<",
-          absl::StrJoin(type.parameters, ", ",
-                        [](std::string* out, const TypeRef& parameter) {
-                          out->append(TypeText(*parameter));
-                        }),
-          ">");
+      text = StrCat("tuple<", TupleText(type), ">");
       break;
     case TypeId::kUser:
       text = QuotedIfNeeded(type.name);
@@ -194,7 +194,7 @@ std::string TypeText(const CqlType& type) {
     default:
       return std::string(kNames[static_cast<int>(type.id)]);
   }
-  if (type.frozen) return absl::StrCat("frozen<", text, ">");
+  if (type.frozen) return StrCat("frozen<", text, ">");
   return text;
 }
 
@@ -282,11 +282,11 @@ absl::Status ValidateValue(const CqlType& type, std::string_view bytes) {
       constexpr int32_t kScaleMax = 1000000;
       if (bytes.size() < 5 || bytes.size() > 4 + kBigBytesMax) {
         return InvalidError(
-            absl::StrCat("Decimal of ", bytes.size(), " bytes"));
+            StrCat("Decimal of ", bytes.size(), " bytes"));
       }
       const auto scale = LoadBig<int32_t>(bytes.data());
       if (scale > kScaleMax || scale < -kScaleMax) {
-        return InvalidError(absl::StrCat("Decimal of scale ", scale));
+        return InvalidError(StrCat("Decimal of scale ", scale));
       }
       return absl::OkStatus();
     }
