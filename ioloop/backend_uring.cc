@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 
 #include "absl/strings/str_cat.h"
@@ -35,6 +36,35 @@ constexpr uint64_t kSilentTag = 1;
 // Since 6.13 the kernel runs about this many pieces of task work per wait, and
 // leaves the rest for the next one (liburing#1474).
 constexpr size_t kTaskWorkCap = 20;
+
+// What the SQEs of a kind have in common. `head` is their first four bytes:
+// opcode, flags, ioprio.
+struct alignas(16) SqeTemplate {
+  uint32_t head;
+  uint32_t op_flags;  // msg_flags, accept_flags, poll events, ...
+  bool more;          // There is more to fill in.
+};
+
+static_assert(std::endian::native == std::endian::little);
+
+constexpr uint32_t Head(uint8_t opcode, uint32_t flags, uint32_t ioprio) {
+  return opcode | flags << 8 | ioprio << 16;
+}
+
+constexpr SqeTemplate kTemplates[kOpKinds] = {
+    {Head(IORING_OP_NOP, 0, 0), 0, false},
+    {Head(IORING_OP_ACCEPT, 0, IORING_ACCEPT_MULTISHOT), SOCK_CLOEXEC, false},
+    {Head(IORING_OP_CONNECT, 0, 0), 0, true},
+    {Head(IORING_OP_RECV, IOSQE_BUFFER_SELECT, IORING_RECV_MULTISHOT), 0,
+     false},
+    // MSG_WAITALL makes a short send fail, and so leave a CQE: without it the
+    // missing bytes of a silent send would go unnoticed.
+    {Head(IORING_OP_SEND, 0, 0), MSG_NOSIGNAL | MSG_WAITALL, true},
+    {Head(IORING_OP_POLL_ADD, 0, 0), 0, true},
+    {Head(IORING_OP_READ, 0, 0), 0, true},
+};
+static_assert(static_cast<size_t>(OpKind::kReceive) == 3 &&
+              static_cast<size_t>(OpKind::kRead) == kOpKinds - 1);
 
 // Keeps one turn finite even if peers post faster than we reap.
 constexpr int kDrainPassesMax = 4096;
@@ -84,6 +114,7 @@ absl::Status UringBackend::Init(uint32_t sq_entries, uint32_t cq_entries) {
   // SQE i always stands in slot i: submitting moves the tail and no more.
   for (uint32_t i = 0; i < params.sq_entries; ++i) ring_.sq.array[i] = i;
   sq_tail_ = *ring_.sq.ktail;
+  room_ = ring_.sq.ring_entries;
   return RegisterBuffers();
 }
 
@@ -178,6 +209,9 @@ size_t UringBackend::Reap(std::vector<Harvested>* batch) {
   const uint32_t tail = __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);
   const uint32_t count = tail - head;
   const uint32_t mask = ring_.cq.ring_mask;
+  const size_t before = batch->size();
+  batch->resize(before + count);
+  Harvested* next = batch->data() + before;
   for (; head != tail; ++head) {
     const io_uring_cqe& cqe = ring_.cq.cqes[head & mask];
     uint64_t data = cqe.user_data;
@@ -186,9 +220,9 @@ size_t UringBackend::Reap(std::vector<Harvested>* batch) {
       data &= ~kSilentTag;
       reinterpret_cast<Operation*>(data)->silent_ = false;
     }
-    batch->push_back(
-        {reinterpret_cast<Operation*>(data), {cqe.res, cqe.flags}});
+    *next++ = {reinterpret_cast<Operation*>(data), {cqe.res, cqe.flags}};
   }
+  batch->resize(static_cast<size_t>(next - batch->data()));
   __atomic_store_n(ring_.cq.khead, head, __ATOMIC_RELEASE);
   return count;
 }
@@ -215,75 +249,82 @@ void UringBackend::ResolveSilentSends(std::vector<Harvested>* batch) {
 }
 
 void UringBackend::Submit(Operation* op, const Request& request) {
-  io_uring_sqe* sqe = waiting_.empty() ? GetSqe() : nullptr;
-  if (sqe == nullptr) [[unlikely]] {
-    waiting_.push_back({op, request, /*cancel=*/false});
+  if (room_ == 0) [[unlikely]] {
+    SubmitWithoutRoom(op, request);
     return;
   }
-  PrepareRequest(sqe, op, request);
+  PrepareRequest(NextSqe(), op, request);
+}
+
+// Apart from Submit(), which is to stay a leaf.
+[[gnu::noinline]] void UringBackend::SubmitWithoutRoom(Operation* op,
+                                                       const Request& request) {
+  if (MakeRoom()) {
+    PrepareRequest(NextSqe(), op, request);
+  } else {
+    waiting_.push_back({op, request, /*cancel=*/false});
+  }
 }
 
 void UringBackend::Cancel(Operation* op) {
   if (op->silent_) return;  // Ends by itself with the next submission.
-  io_uring_sqe* sqe = waiting_.empty() ? GetSqe() : nullptr;
-  if (sqe == nullptr) [[unlikely]] {
+  if (room_ == 0 && !MakeRoom()) [[unlikely]] {
     waiting_.push_back({op, {}, /*cancel=*/true});
     return;
   }
-  PrepareCancel(sqe, op);
+  PrepareCancel(NextSqe(), op);
 }
 
-void UringBackend::PrepareRequest(io_uring_sqe* sqe, Operation* op,
-                                  const Request& request) {
-  sqe->fd = request.fd;
+// Writes all 64 bytes: the slot holds an old request.
+inline void UringBackend::PrepareRequest(io_uring_sqe* sqe, Operation* op,
+                                         const Request& request) {
+  const auto kind = static_cast<size_t>(request.kind);
+  const SqeTemplate& words = kTemplates[kind];
+  const uint64_t head = words.head | static_cast<uint64_t>(request.fd) << 32;
+  memcpy(sqe, &head, sizeof(head));
+  sqe->off = 0;
   sqe->addr = reinterpret_cast<uint64_t>(request.address);
   sqe->len = request.length;
+  sqe->msg_flags = words.op_flags;
   sqe->user_data = reinterpret_cast<uint64_t>(op);
+  sqe->buf_group = kBufferGroup;
+  sqe->personality = 0;
+  sqe->splice_fd_in = 0;
+  sqe->addr3 = 0;
+  sqe->__pad2[0] = 0;
+  if (words.more) PrepareMore(sqe, op, request);
+}
+
+void UringBackend::PrepareMore(io_uring_sqe* sqe, Operation* op,
+                               const Request& request) {
   switch (request.kind) {
-    case OpKind::kNop:
-      sqe->opcode = IORING_OP_NOP;
-      break;
-    case OpKind::kAccept:
-      sqe->opcode = IORING_OP_ACCEPT;
-      sqe->ioprio = IORING_ACCEPT_MULTISHOT;
-      sqe->accept_flags = SOCK_CLOEXEC;
-      break;
     case OpKind::kConnect:
-      sqe->opcode = IORING_OP_CONNECT;
       sqe->off = request.length;
       sqe->len = 0;
       break;
-    case OpKind::kReceive:
-      sqe->opcode = IORING_OP_RECV;
-      sqe->ioprio = IORING_RECV_MULTISHOT;
-      sqe->flags = IOSQE_BUFFER_SELECT;
-      sqe->buf_group = kBufferGroup;
-      break;
     case OpKind::kSend:
-      sqe->opcode = IORING_OP_SEND;
-      // MSG_WAITALL makes a short send fail, and so leave a CQE: without it
-      // the missing bytes would go unnoticed.
-      sqe->msg_flags = MSG_NOSIGNAL | MSG_WAITALL;
-      if ((request.flags & kSendWaits) == 0) {
-        sqe->msg_flags |= MSG_DONTWAIT;
-        sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-        sqe->user_data |= kSilentTag;
-        op->silent_ = true;
-        silent_.push_back({op, request.length, sq_tail_ - 1});
-      }
+      if ((request.flags & kSendWaits) != 0) break;
+      sqe->msg_flags |= MSG_DONTWAIT;
+      sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+      sqe->user_data |= kSilentTag;
+      op->silent_ = true;
+      silent_.push_back({op, request.length, sq_tail_ - 1});
       break;
     case OpKind::kPoll:
-      sqe->opcode = IORING_OP_POLL_ADD;
       sqe->poll32_events = request.flags;
       break;
     case OpKind::kRead:
-      sqe->opcode = IORING_OP_READ;
-      sqe->off = UINT64_MAX;
+      sqe->off = UINT64_MAX;  // From the file's position.
+      break;
+    case OpKind::kNop:
+    case OpKind::kAccept:
+    case OpKind::kReceive:
       break;
   }
 }
 
 void UringBackend::PrepareCancel(io_uring_sqe* sqe, Operation* op) {
+  memset(sqe, 0, sizeof(*sqe));
   sqe->opcode = IORING_OP_ASYNC_CANCEL;
   sqe->fd = -1;
   sqe->addr = reinterpret_cast<uint64_t>(op);
@@ -291,17 +332,17 @@ void UringBackend::PrepareCancel(io_uring_sqe* sqe, Operation* op) {
   sqe->user_data = kIgnored;
 }
 
-// A cleared SQE, or null when the SQ is full and the kernel takes nothing now.
-io_uring_sqe* UringBackend::GetSqe() {
-  const uint32_t entries = ring_.sq.ring_entries;
-  if (Unsubmitted() >= entries) [[unlikely]] {
-    absl::Status status = Enter(0, 0, 0);
-    if (!status.ok() || Unsubmitted() >= entries) return nullptr;
-  }
-  io_uring_sqe* sqe = &ring_.sq.sqes[sq_tail_ & ring_.sq.ring_mask];
-  ++sq_tail_;
-  memset(sqe, 0, sizeof(*sqe));
-  return sqe;
+// REQUIRES: room_ > 0.
+inline io_uring_sqe* UringBackend::NextSqe() {
+  --room_;
+  return &ring_.sq.sqes[sq_tail_++ & ring_.sq.ring_mask];
+}
+
+// Hands a full SQ to the kernel. False when the kernel takes nothing now, or
+// when earlier requests still wait for a place.
+bool UringBackend::MakeRoom() {
+  if (!waiting_.empty()) return false;
+  return Enter(0, 0, 0).ok() && room_ > 0;
 }
 
 void UringBackend::SubmitWaiting() {
@@ -310,16 +351,16 @@ void UringBackend::SubmitWaiting() {
   }
   size_t taken = 0;
   for (; taken < waiting_.size(); ++taken) {
-    io_uring_sqe* sqe = GetSqe();
-    if (sqe == nullptr) break;
+    if (room_ == 0 && (!Enter(0, 0, 0).ok() || room_ == 0)) break;
     const Waiting& next = waiting_[taken];
     if (next.cancel) {
-      PrepareCancel(sqe, next.op);
+      PrepareCancel(NextSqe(), next.op);
     } else {
-      PrepareRequest(sqe, next.op, next.request);
+      PrepareRequest(NextSqe(), next.op, next.request);
     }
   }
-  waiting_.erase(waiting_.begin(), waiting_.begin() + taken);
+  waiting_.erase(waiting_.begin(),
+                 waiting_.begin() + static_cast<ptrdiff_t>(taken));
 }
 
 uint32_t UringBackend::Unsubmitted() const {
@@ -345,6 +386,7 @@ absl::Status UringBackend::Enter(uint32_t wait_nr, uint32_t flags,
   stats_->enters.Add(1);
   const long result = syscall(__NR_io_uring_enter, ring_.ring_fd, to_submit,
                               wait_nr, flags | enter_flags_, &arg, sizeof(arg));
+  room_ = ring_.sq.ring_entries - Unsubmitted();
   if (result >= 0) {
     stats_->submissions.Add(static_cast<uint64_t>(result));
     return absl::OkStatus();

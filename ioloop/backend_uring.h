@@ -54,8 +54,11 @@ class UringBackend final : public Backend {
   absl::Status Init(uint32_t sq_entries, uint32_t cq_entries);
   absl::Status RegisterBuffers();
 
-  io_uring_sqe* GetSqe();
+  io_uring_sqe* NextSqe();
+  bool MakeRoom();
+  void SubmitWithoutRoom(Operation* op, const Request& request);
   void PrepareRequest(io_uring_sqe* sqe, Operation* op, const Request& request);
+  void PrepareMore(io_uring_sqe* sqe, Operation* op, const Request& request);
   void PrepareCancel(io_uring_sqe* sqe, Operation* op);
   void SubmitWaiting();
   uint32_t Unsubmitted() const;
@@ -69,6 +72,7 @@ class UringBackend final : public Backend {
   io_uring ring_ = {};
   bool ring_ready_ = false;
   uint32_t sq_tail_ = 0;
+  uint32_t room_ = 0;  // SQEs to fill before the kernel has to be entered.
   uint32_t enter_flags_ = 0;
   uint32_t cq_entries_ = 0;
   bool try_again_ = false;  // The kernel was short of memory.
