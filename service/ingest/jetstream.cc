@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "service/ingest/atproto_syntax.h"
+#include "service/ingest/generate_text.h"
 #include "service/ingest/text.h"
 #include "simdjson.h"
 
@@ -379,6 +380,38 @@ std::string_view CommitOperationName(CommitOperation operation) {
       return "delete";
   }
   return "";
+}
+
+void AppendEventLine(const Event& event, std::string* out) {
+  // What is checked by a grammar of its own has nothing to escape.
+  Append(out, "{\"did\":\"", event.did, "\",\"time_us\":", event.time_us);
+  switch (event.kind) {
+    case EventKind::kCommit:
+      Append(out, ",\"kind\":\"commit\",\"commit\":{\"rev\":\"", event.rev,
+             "\",\"operation\":\"", CommitOperationName(event.operation),
+             "\",\"collection\":\"", event.collection, "\",\"rkey\":\"",
+             event.rkey, "\"");
+      if (event.operation != CommitOperation::kDelete) {
+        Append(out, ",\"record\":", event.record, ",\"cid\":\"", event.cid,
+               "\"");
+      }
+      break;
+    case EventKind::kIdentity:
+      Append(out, ",\"kind\":\"identity\",\"identity\":{");
+      if (!event.handle.empty()) {
+        Append(out, "\"handle\":\"", event.handle, "\"");
+      }
+      break;
+    case EventKind::kAccount:
+      Append(out, ",\"kind\":\"account\",\"account\":{\"active\":",
+             event.active ? "true" : "false");
+      if (!event.status.empty()) {
+        Append(out, ",\"status\":");
+        AppendJsonString(event.status, out);
+      }
+      break;
+  }
+  Append(out, "}}");
 }
 
 std::string EventUri(const Event& event) {

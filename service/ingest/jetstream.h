@@ -76,6 +76,10 @@ class JetstreamParser {
 // "create", "update", "delete".
 std::string_view CommitOperationName(CommitOperation operation);
 
+// Appends `event` as a line that Parse() reads as the same event, without a
+// line feed. REQUIRES: `event` is as Parse() gave it.
+void AppendEventLine(const Event& event, std::string* out);
+
 // "at://<did>/<collection>/<rkey>" of a commit.
 std::string EventUri(const Event& event);
 

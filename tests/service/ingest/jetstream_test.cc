@@ -206,6 +206,43 @@ TEST_F(JetstreamTest, SaysWhatIsWrong) {
             "identity.handle: not a handle");
 }
 
+// A line made of an event is that event.
+TEST_F(JetstreamTest, WritesWhatItReads) {
+  for (const std::string& line : {
+           WithCid(kCreate),
+           std::string(R"({"did":"did:plc:a","time_us":18,"kind":"commit",)"
+                       R"("commit":{"rev":"r","operation":"delete",)"
+                       R"("collection":"app.bsky.feed.like","rkey":"k"}})"),
+           std::string(R"({"did":"did:plc:a","time_us":1,"kind":"identity",)"
+                       R"("identity":{"handle":"A.b"}})"),
+           std::string(R"({"did":"did:plc:a","time_us":1,"kind":"identity",)"
+                       R"("identity":{}})"),
+           std::string(R"({"did":"did:plc:a","time_us":1,"kind":"account",)"
+                       R"("account":{"active":false,"status":"a\"b\n"}})"),
+       }) {
+    ASSERT_EQ(Parse(line), "event") << line;
+    const Event event = event_;
+    std::string written;
+    AppendEventLine(event, &written);
+    ASSERT_EQ(Parse(written), "event") << written;
+    EXPECT_EQ(event_.kind, event.kind);
+    EXPECT_EQ(event_.did, event.did);
+    EXPECT_EQ(event_.time_us, event.time_us);
+    if (event.kind == EventKind::kCommit) {
+      EXPECT_EQ(event_.operation, event.operation);
+      EXPECT_EQ(event_.rev, event.rev);
+      EXPECT_EQ(EventUri(event_), EventUri(event));
+      EXPECT_EQ(event_.cid, event.cid);
+      EXPECT_EQ(event_.record, event.record);
+    } else if (event.kind == EventKind::kIdentity) {
+      EXPECT_EQ(event_.handle, event.handle);
+    } else {
+      EXPECT_EQ(event_.active, event.active);
+      EXPECT_EQ(event_.status, event.status);
+    }
+  }
+}
+
 // Every shorter start of a line is malformed, and none reads past its end.
 TEST_F(JetstreamTest, RefusesEveryTruncation) {
   std::string line = WithCid(kCreate);

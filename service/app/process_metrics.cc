@@ -1,0 +1,227 @@
+#include "service/app/process_metrics.h"
+
+#include <dirent.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "ioloop/log.h"
+#include "service/app/version.h"
+
+namespace app {
+namespace {
+
+using server::Label;
+using server::MetricsWriter;
+
+double Number(uint64_t value) { return static_cast<double>(value); }
+
+struct NamedCounter {
+  const char* label;
+  uint64_t value;
+};
+
+template <size_t N>
+void WriteByLabel(MetricsWriter& writer, const char* name, const char* help,
+                  const char* label, const NamedCounter (&values)[N]) {
+  for (const NamedCounter& value : values) {
+    writer.Counter(name, help, {Label{label, value.label}},
+                   Number(value.value));
+  }
+}
+
+void CollectCql(const cql::SessionStats& stats, MetricsWriter& writer) {
+  const cql::SessionCounters& c = stats.counters;
+  writer.Counter("ringplane_cql_requests_total",
+                 "Requests to the store that were started.", {},
+                 Number(c.requests));
+  WriteByLabel(writer, "ringplane_cql_results_total",
+               "How requests to the store ended.", "result",
+               {{"answered", c.answered},
+                {"server_error", c.server_errors},
+                {"invalid", c.invalid},
+                {"timeout", c.timeouts},
+                {"refused", c.refused},
+                {"unroutable", c.unroutable},
+                {"lost", c.lost},
+                {"abandoned", c.abandoned},
+                {"malformed", c.malformed}});
+  WriteByLabel(writer, "ringplane_cql_events_total",
+               "What else happened to a session.", "event",
+               {{"queued", c.queued},
+                {"retry", c.retries},
+                {"prepare", c.prepares},
+                {"unprepared", c.unprepared},
+                {"late_answer", c.late_answers},
+                {"connection_opened", c.connections_opened},
+                {"connection_failed", c.connections_failed},
+                {"connection_lost", c.connections_lost},
+                {"connection_worn_out", c.connections_worn_out},
+                {"wrong_shard", c.wrong_shards},
+                {"server_event", c.events},
+                {"topology_refresh", c.topology_refreshes},
+                {"topology_row_skipped", c.topology_rows_skipped}});
+  writer.Gauge("ringplane_cql_connections", "Connections to the store.", {},
+               Number(stats.connections));
+  uint64_t in_flight = 0;
+  uint64_t waiting = 0;
+  uint64_t orphans = 0;
+  for (const cql::ShardStats& shard : stats.shards) {
+    in_flight += shard.in_flight;
+    waiting += shard.waiting;
+    orphans += shard.orphans;
+  }
+  writer.Gauge("ringplane_cql_in_flight", "Requests in flight.", {},
+               Number(in_flight));
+  writer.Gauge("ringplane_cql_waiting", "Requests that wait for a place.", {},
+               Number(waiting));
+  writer.Gauge("ringplane_cql_orphans",
+               "Requests in flight whose caller has left.", {},
+               Number(orphans));
+}
+
+void CollectRedis(const LoopSnapshot::Values& values, MetricsWriter& writer) {
+  const redis::Client::Stats& r = values.redis;
+  writer.Gauge("ringplane_redis_usable",
+               "Loops whose connection to Redis is usable.", {},
+               values.redis_usable ? 1 : 0);
+  WriteByLabel(writer, "ringplane_redis_total", "What happened with Redis.",
+               "event",
+               {{"call", r.calls},
+                {"reply", r.replies},
+                {"timeout", r.timeouts},
+                {"skipped", r.skipped},
+                {"connect", r.connects},
+                {"disconnect", r.disconnects},
+                {"nonsense", r.nonsense}});
+  const dataplane::PostRecordCache::Stats& p = values.cache;
+  WriteByLabel(writer, "ringplane_post_cache_total",
+               "Posts looked up in, and given to, the cache.", "event",
+               {{"hit", p.hits},
+                {"miss", p.misses},
+                {"error", p.errors},
+                {"rejected", p.rejected},
+                {"fill", p.fills},
+                {"invalidation", p.invalidations},
+                {"invalidation_lost", p.invalidations_lost}});
+}
+
+// Of /proc/self/statm; 0 if it cannot be read.
+uint64_t ResidentBytes() {
+  FILE* file = fopen("/proc/self/statm", "re");
+  if (file == nullptr) return 0;
+  unsigned long long total = 0;
+  unsigned long long resident = 0;
+  int fields = fscanf(file, "%llu %llu", &total, &resident);
+  fclose(file);
+  return fields == 2 ? resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE))
+                     : 0;
+}
+
+uint64_t OpenDescriptors() {
+  DIR* folder = opendir("/proc/self/fd");
+  if (folder == nullptr) return 0;
+  uint64_t count = 0;
+  while (readdir(folder) != nullptr) ++count;
+  closedir(folder);
+  return count - 3;  // ".", ".." and the folder itself.
+}
+
+}  // namespace
+
+void CollectLoopStats(size_t index, const ioloop::LoopStats& stats,
+                      MetricsWriter& writer) {
+  const std::string number = std::to_string(index);
+  const Label loop{"loop", number};
+  auto count = [&](const char* name, const char* help, uint64_t value) {
+    writer.Counter(name, help, {loop}, Number(value));
+  };
+  count("ringplane_loop_turns_total", "Turns of the loop.", stats.turns);
+  count("ringplane_loop_enters_total", "System calls that submit and wait.",
+        stats.enters);
+  count("ringplane_loop_submissions_total", "Requests handed to the kernel.",
+        stats.submissions);
+  count("ringplane_loop_completions_total", "Completions harvested.",
+        stats.completions);
+  count("ringplane_loop_buffers_exhausted_total",
+        "Receives that ended for want of a buffer.", stats.buffers_exhausted);
+  count("ringplane_loop_buffers_copied_total",
+        "Receives copied out because few buffers were free.",
+        stats.buffers_copied);
+  count("ringplane_loop_short_sends_total",
+        "Sends that the socket took only partly.", stats.short_sends);
+  count("ringplane_loop_cq_overflows_total",
+        "Turns that found the completion queue overflown.", stats.cq_overflows);
+  count("ringplane_loop_accept_pauses_total",
+        "Times a listener paused for want of descriptors.",
+        stats.accept_pauses);
+  count("ringplane_loop_wakes_total", "Times another thread woke the loop.",
+        stats.wakes);
+  writer.Counter("ringplane_loop_wait_seconds_total",
+                 "Time inside the kernel's wait.", {loop},
+                 Number(stats.wait_ns) * 1e-9);
+  writer.Counter("ringplane_loop_busy_seconds_total",
+                 "Time outside the kernel's wait.", {loop},
+                 Number(stats.turn_ns) * 1e-9);
+  writer.Gauge("ringplane_loop_turn_max_seconds",
+               "The longest stretch between two waits.", {loop},
+               Number(stats.turn_max_ns) * 1e-9);
+  writer.Gauge("ringplane_loop_completions_max",
+               "Most completions that one turn brought.", {loop},
+               Number(stats.cqes_max));
+
+  // Bucket i holds turns with fewer than 2^i completions.
+  constexpr size_t kBuckets = ioloop::LoopStats::kHistogramSize;
+  std::array<double, kBuckets - 1> bounds;
+  std::array<uint64_t, kBuckets> counts;
+  for (size_t i = 0; i < kBuckets; ++i) {
+    counts[i] = stats.completions_per_turn[i];
+    if (i < bounds.size()) bounds[i] = Number((uint64_t{1} << i) - 1);
+  }
+  writer.Histogram("ringplane_loop_completions_per_turn",
+                   "Completions that one turn harvested.", {loop}, bounds,
+                   counts, Number(stats.completions));
+}
+
+void CollectSnapshot(const LoopSnapshot::Values& values,
+                     MetricsWriter& writer) {
+  CollectCql(values.cql, writer);
+  if (values.has_redis) CollectRedis(values, writer);
+  WriteByLabel(writer, "ringplane_index_events_total",
+               "Events given to the indexer.", "result",
+               {{"applied", values.indexing.applied},
+                {"no_news", values.indexing.no_news},
+                {"rejected", values.indexing.rejected},
+                {"failed", values.indexing.failed},
+                {"retry", values.indexing.retries}});
+}
+
+void CollectProcess(MetricsWriter& writer) {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) +
+           static_cast<double>(time.tv_usec) * 1e-6;
+  };
+  writer.Counter("process_cpu_seconds_total", "CPU time, user and system.", {},
+                 seconds(usage.ru_utime) + seconds(usage.ru_stime));
+  writer.Gauge("process_resident_memory_bytes", "Resident memory.", {},
+               Number(ResidentBytes()));
+  writer.Gauge("process_open_fds", "Open descriptors.", {},
+               Number(OpenDescriptors()));
+  rlimit limit = {};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  writer.Gauge("process_max_fds", "Limit on open descriptors.", {},
+               Number(limit.rlim_cur));
+  writer.Counter("ringplane_log_lines_suppressed_total",
+                 "Log lines not written because of their site's rate limit.",
+                 {}, Number(ioloop::LogLinesSuppressed()));
+  writer.Gauge("ringplane_build_info", "1; the label has the version.",
+               {Label{"version", kVersion}}, 1);
+}
+
+}  // namespace app
