@@ -145,6 +145,7 @@ ioloop::Task<bool> PostRecordCache::GetSome(
 void PostRecordCache::Fill(const CachedPost& post, absl::Time looked_up_at) {
   if (client_ == nullptr || !client_->usable()) return;
   if (loop_->now() - looked_up_at > options_.fill_within) return;
+  if (client_->in_flight() >= options_.fill_below_in_flight) return;
   const std::string value = EncodeCachedPost(post);
   if (value.size() > options_.value_bytes_max) return;
   const std::string key = KeyOf(post.uri());

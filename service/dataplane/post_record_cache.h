@@ -38,6 +38,8 @@ class PostRecordCache {
     // Keys of one MGET, and MGETs of one request that are in flight at once.
     size_t keys_per_call = 128;
     size_t calls_in_flight = 8;
+    // Nothing is filled while so many calls wait for Redis: lookups come first.
+    size_t fill_below_in_flight = 1024;
     // Larger posts are not cached.
     size_t value_bytes_max = 256 << 10;
   };

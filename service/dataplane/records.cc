@@ -186,14 +186,19 @@ ioloop::Task<absl::Status> Dataplane::GetPostRecords(
 
   response->mutable_records()->Reserve(request.uris_size());
   response->mutable_meta()->Reserve(request.uris_size());
+  const bool repeats = static_cast<size_t>(request.uris_size()) != uris.size();
   for (const std::string& uri : request.uris()) {
-    const CachedPost* post = posts[uris.IndexOf(uri)].get();
+    CachedPost* post = posts[uris.IndexOf(uri)].get();
+    bsky::Record* record = response->add_records();
+    bsky::PostRecordMeta* meta = response->add_meta();
     if (post == nullptr) {
-      SetMissingRecord(response->add_records());
-      response->add_meta();
+      SetMissingRecord(record);
+    } else if (repeats) {
+      *record = post->record();
+      *meta = post->meta();
     } else {
-      *response->add_records() = post->record();
-      *response->add_meta() = post->meta();
+      record->Swap(post->mutable_record());
+      meta->Swap(post->mutable_meta());
     }
   }
   if (!request.include_op_thread_metadata()) co_return absl::OkStatus();

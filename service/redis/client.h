@@ -93,6 +93,9 @@ class Client {
   // Fails calls in flight with kCancelled and closes the connection.
   ioloop::Task<void> Close();
 
+  // Calls sent and not yet answered.
+  size_t in_flight() const { return pending_.size(); }
+
   const Stats& stats() const { return stats_; }
   ioloop::Loop* loop() const { return loop_; }
 
