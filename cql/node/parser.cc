@@ -217,7 +217,12 @@ bool Parser::ParseType(ast::Type* type) {
   if (Peek().kind == Token::Kind::kString) {
     return Unsupported("A custom type");
   }
-  if (!ParseIdentifier("type", &type->name)) return false;
+  // Of the reserved words, one names a type.
+  if (TakeWord("SET")) {
+    type->name = "set";
+  } else if (!ParseIdentifier("type", &type->name)) {
+    return false;
+  }
   if (TakeSymbol(".")) {
     type->keyspace = std::move(type->name);
     return ParseIdentifier("type", &type->name);
