@@ -71,7 +71,7 @@ TestServer::TestServer(server::Options options,
 
 TestServer::~TestServer() {
   registration_ = {};
-  loop_->Post([this] {
+  mailbox_->Post([this] {
     stop_ = true;
     woken_->Set();
   });
@@ -79,7 +79,7 @@ TestServer::~TestServer() {
 }
 
 std::future<server::DrainResult> TestServer::Drain() {
-  loop_->Post([this] {
+  mailbox_->Post([this] {
     drain_ = true;
     woken_->Set();
   });
@@ -97,6 +97,7 @@ void TestServer::Run(const server::Options& options,
       ioloop::Loop::Create(small);
   RINGPLANE_CHECK(loop.ok(), "no loop");
   loop_ = loop->get();
+  mailbox_ = loop_->shared_mailbox();
   rpc::Router router;
   router.AddService(EchoRequest::descriptor()->file()->service(0));
   constexpr char kService[] = "ringplane.test.TestService";

@@ -12,6 +12,7 @@
 
 #include "ioloop/event.h"
 #include "ioloop/loop.h"
+#include "ioloop/mailbox.h"
 #include "service/rpc/router.h"
 #include "service/server/server.h"
 #include "tests/service/rpc/test.pb.h"
@@ -65,6 +66,8 @@ class TestServer {
   server::Registry::Registration registration_;
   TestService service_;
   ioloop::Loop* loop_ = nullptr;
+  // Shared: the loop may end while a post to it is on its way out.
+  std::shared_ptr<ioloop::Mailbox> mailbox_;
   server::Server* server_ = nullptr;
   ioloop::Event* woken_ = nullptr;
   bool stop_ = false;
