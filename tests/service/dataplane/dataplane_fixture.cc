@@ -14,7 +14,7 @@
 namespace dataplane {
 namespace {
 
-ioloop::Task<absl::Status> Run(cql::Session* session, std::string text) {
+ioloop::Task<absl::Status> RunText(cql::Session* session, std::string text) {
   cql::RequestOptions options;
   options.access = cql::Access::kWrite;
   cql::Query query = session->ExecuteText(options, text);
@@ -66,10 +66,10 @@ void DataplaneFixture::SetUp() {
     auto bare = loop_->RunUntilDone(
         cql::Session::Connect(loop_.get(), session_options));
     ASSERT_TRUE(bare.ok()) << bare.status();
-    absl::Status status = loop_->RunUntilDone(
-        Run(bare->get(),
-            "CREATE KEYSPACE t WITH replication = {'class': 'SimpleStrategy', "
-            "'replication_factor': 1}"));
+    absl::Status status = loop_->RunUntilDone(RunText(
+        bare->get(),
+        "CREATE KEYSPACE t WITH replication = {'class': 'SimpleStrategy', "
+        "'replication_factor': 1}"));
     EXPECT_TRUE(status.ok()) << status;
     loop_->RunUntilDone((*bare)->Close());
   }
@@ -79,7 +79,8 @@ void DataplaneFixture::SetUp() {
   ASSERT_TRUE(session.ok()) << session.status();
   session_ = *std::move(session);
   for (const std::string& statement : SchemaStatements()) {
-    absl::Status status = loop_->RunUntilDone(Run(session_.get(), statement));
+    absl::Status status =
+        loop_->RunUntilDone(RunText(session_.get(), statement));
     ASSERT_TRUE(status.ok()) << status << "\n" << statement;
   }
   auto dataplane = loop_->RunUntilDone(Dataplane::Create(
@@ -100,7 +101,7 @@ void DataplaneFixture::TearDown() {
 
 void DataplaneFixture::Write(std::string_view cql) {
   absl::Status status =
-      loop_->RunUntilDone(Run(session_.get(), std::string(cql)));
+      loop_->RunUntilDone(RunText(session_.get(), std::string(cql)));
   ASSERT_TRUE(status.ok()) << status << "\n" << cql;
 }
 
