@@ -36,7 +36,7 @@ ioloop::Task<absl::Status> Indexer::State::Notify(const Indexed& by,
   ListRow row(by.sort_ms, Tie(time_us, notice.reason), by.uri, by.did);
   row.reason = notice.reason;
   row.reason_subject = notice.reason_subject;
-  Append(notified, notice.recipient, " ", row.tie, "\n");
+  Append(notified, notice.recipient, " ", row.sort_ms, " ", row.tie, "\n");
   const ListKey key(ListTable::kNotifications, notice.recipient);
   co_return co_await lists.Add(key, row);
 }
@@ -62,11 +62,15 @@ ioloop::Task<absl::Status> Indexer::State::RemoveNotifications(
     const size_t end = left.find('\n');
     const std::string_view line = left.substr(0, end);
     left.remove_prefix(end == left.npos ? left.size() : end + 1);
-    const size_t space = line.find(' ');
-    if (space == line.npos) continue;
+    // "<recipient> <sort_ms> <tie>"
+    const size_t first = line.find(' ');
+    const size_t second = line.find(' ', first + 1);
+    if (first == line.npos || second == line.npos) continue;
+    int64_t sort_ms = 0;
+    std::from_chars(line.data() + first + 1, line.data() + second, sort_ms);
     work.Run(
-        lists.Remove(ListKey(ListTable::kNotifications, line.substr(0, space)),
-                     ListRow(by.sort_ms, line.substr(space + 1), by.uri, "")));
+        lists.Remove(ListKey(ListTable::kNotifications, line.substr(0, first)),
+                     ListRow(sort_ms, line.substr(second + 1), by.uri, "")));
   }
   co_return co_await work.Join();
 }
