@@ -12,8 +12,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cql/internal/chunk_pool.h"
@@ -256,7 +256,6 @@ class QuerySet {
  private:
   friend class Query;
 
-  // As many as lie in the largest class of recycled chunks but one.
   static constexpr size_t kQueriesPerChunk = 16;
 
   void* Grow();
@@ -274,7 +273,8 @@ class QuerySet {
   const size_t in_flight_max_;
   size_t size_ = 0;
   size_t unanswered_ = 0;
-  std::vector<internal::Chunk> chunks_;
+  // Room for 128 queries before it allocates.
+  absl::InlinedVector<internal::Chunk, 8> chunks_;
   Query* done_head_ = nullptr;
   Query* done_tail_ = nullptr;
   std::coroutine_handle<> room_waiter_;

@@ -23,13 +23,12 @@
       co_return;                          \
     }                                     \
   } while (false)
-#define CO_ASSERT_OK(expression)                                    \
-  do {                                                              \
-    if (!(expression).ok()) {                                       \
-      ADD_FAILURE() << #expression << ": " << StatusOf(expression); \
-      co_return;                                                    \
-    }                                                               \
-  } while (false)
+#define CO_ASSERT_OK(expression)                                       \
+  if (auto&& co_assert_value = (expression); !co_assert_value.ok()) {  \
+    ADD_FAILURE() << #expression << ": " << StatusOf(co_assert_value); \
+    co_return;                                                         \
+  } else                                                               \
+    static_assert(true)
 
 namespace cql::testing {
 
