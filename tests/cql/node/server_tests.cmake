@@ -5,7 +5,8 @@ target_link_libraries(cql_node_testing PUBLIC ringplane::cql_node
   ringplane_flags)
 
 ringplane_test(cql_node_server_test
-  SOURCES rules_test.cc server_test.cc
+  SOURCES rules_test.cc server_request_test.cc server_startup_test.cc
+          server_test.cc
   LINK cql_node_testing
   LABELS threads)
 
