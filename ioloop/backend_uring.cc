@@ -55,8 +55,7 @@ constexpr SqeTemplate kTemplates[kOpKinds] = {
     {Head(IORING_OP_NOP, 0, 0), 0, false},
     {Head(IORING_OP_ACCEPT, 0, IORING_ACCEPT_MULTISHOT), SOCK_CLOEXEC, false},
     {Head(IORING_OP_CONNECT, 0, 0), 0, true},
-    {Head(IORING_OP_RECV, IOSQE_BUFFER_SELECT, IORING_RECV_MULTISHOT), 0,
-     false},
+    {Head(IORING_OP_RECV, IOSQE_BUFFER_SELECT, IORING_RECV_MULTISHOT), 0, true},
     // MSG_WAITALL makes a short send fail, and so leave a CQE: without it the
     // missing bytes of a silent send would go unnoticed.
     {Head(IORING_OP_SEND, 0, 0), MSG_NOSIGNAL | MSG_WAITALL, true},
@@ -72,9 +71,10 @@ constexpr int kDrainPassesMax = 4096;
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<UringBackend>> UringBackend::Create(
-    uint32_t sq_entries, uint32_t cq_entries, BufferPool* pool,
-    LoopStats* stats) {
+    uint32_t sq_entries, uint32_t cq_entries, uint64_t fault_seed,
+    BufferPool* pool, LoopStats* stats) {
   std::unique_ptr<UringBackend> backend(new UringBackend(pool, stats));
+  if (fault_seed != 0) backend->faults_.emplace(fault_seed);
   absl::Status status = backend->Init(sq_entries, cq_entries);
   if (!status.ok()) return status;
   return backend;
@@ -155,8 +155,9 @@ absl::Status UringBackend::Turn(int64_t wait_ns,
   const uint32_t unsubmitted = Unsubmitted();
   const bool posted =
       __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE) != *ring_.cq.khead;
-  // Waiting beside completions that are there already would be a stall.
-  if (posted) wait_ns = 0;
+  // Waiting beside completions that are there already would be a stall; so
+  // would waiting with requests that an interrupted turn left behind.
+  if (posted || silent_left_ || !waiting_.empty()) wait_ns = 0;
   absl::Status status;
   if (wait_ns > 0) {
     status = Enter(1, IORING_ENTER_GETEVENTS, wait_ns);
@@ -168,6 +169,7 @@ absl::Status UringBackend::Turn(int64_t wait_ns,
   status = Drain(reaped, batch);
   if (!status.ok()) return status;
   ResolveSilentSends(batch);
+  silent_left_ = !silent_.empty();
   if (try_again_ && batch->empty() && wait_ns > 0) {
     // The kernel had no memory for our requests: do not spin on it.
     timespec pause = {0, 1000 * 1000};
@@ -302,13 +304,19 @@ void UringBackend::PrepareMore(io_uring_sqe* sqe, Operation* op,
       sqe->off = request.length;
       sqe->len = 0;
       break;
+    case OpKind::kReceive:
+      if (faults_ && room_ > 0 && faults_->CancelsReceive()) {
+        PrepareCancel(NextSqe(), op);
+      }
+      break;
     case OpKind::kSend:
+      if (faults_) sqe->len = faults_->SendLength(sqe->len);
       if ((request.flags & kSendWaits) != 0) break;
       sqe->msg_flags |= MSG_DONTWAIT;
       sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
       sqe->user_data |= kSilentTag;
       op->silent_ = true;
-      silent_.push_back({op, request.length, sq_tail_ - 1});
+      silent_.push_back({op, sqe->len, sq_tail_ - 1});
       break;
     case OpKind::kPoll:
       sqe->poll32_events = request.flags;
@@ -318,7 +326,6 @@ void UringBackend::PrepareMore(io_uring_sqe* sqe, Operation* op,
       break;
     case OpKind::kNop:
     case OpKind::kAccept:
-    case OpKind::kReceive:
       break;
   }
 }
@@ -384,8 +391,14 @@ absl::Status UringBackend::Enter(uint32_t wait_nr, uint32_t flags,
     arg.ts = reinterpret_cast<uint64_t>(&timeout);
   }
   stats_->enters.Add(1);
-  const long result = syscall(__NR_io_uring_enter, ring_.ring_fd, to_submit,
-                              wait_nr, flags | enter_flags_, &arg, sizeof(arg));
+  const int fault = faults_ ? faults_->EnterError() : 0;
+  long result = -1;
+  if (fault != 0) [[unlikely]] {
+    errno = fault;
+  } else {
+    result = syscall(__NR_io_uring_enter, ring_.ring_fd, to_submit, wait_nr,
+                     flags | enter_flags_, &arg, sizeof(arg));
+  }
   room_ = ring_.sq.ring_entries - Unsubmitted();
   if (result >= 0) {
     stats_->submissions.Add(static_cast<uint64_t>(result));

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -16,16 +17,18 @@
 #include "absl/status/statusor.h"
 #include "ioloop/backend.h"
 #include "ioloop/buffer_pool.h"
+#include "ioloop/internal/faults.h"
 #include "ioloop/stats.h"
 
 namespace ioloop {
 
 class UringBackend final : public Backend {
  public:
-  // `pool` and `stats` outlive the backend. Errors as Loop::Create.
+  // `pool` and `stats` outlive the backend; `fault_seed` as Loop::Options.
+  // Errors as Loop::Create.
   static absl::StatusOr<std::unique_ptr<UringBackend>> Create(
-      uint32_t sq_entries, uint32_t cq_entries, BufferPool* pool,
-      LoopStats* stats);
+      uint32_t sq_entries, uint32_t cq_entries, uint64_t fault_seed,
+      BufferPool* pool, LoopStats* stats);
   ~UringBackend() override;
 
   void Submit(Operation* op, const Request& request) override;
@@ -75,9 +78,11 @@ class UringBackend final : public Backend {
   uint32_t room_ = 0;  // SQEs to fill before the kernel has to be entered.
   uint32_t enter_flags_ = 0;
   uint32_t cq_entries_ = 0;
-  bool try_again_ = false;  // The kernel was short of memory.
+  bool try_again_ = false;    // The kernel was short of memory.
+  bool silent_left_ = false;  // The last turn could not submit all sends.
   std::vector<SilentSend> silent_;
   std::vector<Waiting> waiting_;
+  std::optional<internal::Faults> faults_;
   BufferPool* pool_;
   LoopStats* stats_;
   io_uring_buf_ring* buffer_ring_ = nullptr;

@@ -48,8 +48,9 @@ absl::Status Loop::Init(const Options& options) {
       BufferPool::Create(options.buffer_count, options.buffer_bytes, &stats_);
   if (!buffers.ok()) return buffers.status();
   buffers_ = *std::move(buffers);
-  auto backend = UringBackend::Create(options.sq_entries, options.cq_entries,
-                                      buffers_.get(), &stats_);
+  auto backend =
+      UringBackend::Create(options.sq_entries, options.cq_entries,
+                           options.fault_seed, buffers_.get(), &stats_);
   if (!backend.ok()) return backend.status();
   const int wake_fd = eventfd(0, EFD_CLOEXEC);
   if (wake_fd < 0) {

@@ -73,6 +73,9 @@ class Loop {
     // power of two, at most 32768) of `buffer_bytes` each.
     uint32_t buffer_count = 1024;
     uint32_t buffer_bytes = 16384;
+    // For tests: not 0 makes the kernel a bad one, the same for the same seed.
+    // Enters fail, sends are cut short, receives are cancelled, at random.
+    uint64_t fault_seed = 0;
   };
 
   // kUnavailable when the kernel refuses io_uring, kUnimplemented when it lacks

@@ -300,33 +300,56 @@ Task<void> TalkTo(Stream* stream, size_t bytes, uint64_t seed,
   EXPECT_TRUE(status.ok()) << status;
 }
 
-// Everything at once on queues of four: overflow, shortage of buffers, short
-// sends; each stream still gets its own bytes back, in order.
-TEST_F(TinyQueueTest, EchoSurvivesOverflowShortageAndShortSends) {
-  constexpr size_t kStreams = 20;
-  constexpr size_t kBytes = 30000;
+// Streams that echo and clients that check what comes back, all on one loop.
+void EchoOnEveryStream(Loop* loop, size_t streams, size_t bytes) {
   std::vector<Stream> servers;
   std::vector<Stream> clients;
-  std::vector<std::string> got(kStreams);
-  std::vector<absl::Status> statuses(kStreams);
+  std::vector<std::string> got(streams);
+  std::vector<absl::Status> statuses(streams);
   TaskGroup group;
-  for (size_t i = 0; i < kStreams; ++i) {
+  for (size_t i = 0; i < streams; ++i) {
     SocketPair pair;
     const int small = 2048;
     setsockopt(pair.near, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-    servers.push_back(Adopt(&pair));
-    clients.push_back(Stream::Adopt(loop_.get(), std::exchange(pair.far, -1)));
+    servers.push_back(Stream::Adopt(loop, pair.TakeNear()));
+    clients.push_back(Stream::Adopt(loop, std::exchange(pair.far, -1)));
   }
-  for (size_t i = 0; i < kStreams; ++i) {
+  for (size_t i = 0; i < streams; ++i) {
     group.Spawn(EchoUntilEnd(&servers[i], &statuses[i]));
-    group.Spawn(TalkTo(&clients[i], kBytes, i, &got[i]));
+    group.Spawn(TalkTo(&clients[i], bytes, i, &got[i]));
   }
-  RunUntilIdle(&group);
-  for (size_t i = 0; i < kStreams; ++i) {
+  while (group.running() > 0) {
+    ASSERT_TRUE(loop->RunOnce(absl::InfiniteDuration()).ok());
+  }
+  for (size_t i = 0; i < streams; ++i) {
     EXPECT_TRUE(statuses[i].ok()) << statuses[i];
-    EXPECT_TRUE(got[i] == Pattern(kBytes, i)) << "stream " << i;
+    EXPECT_TRUE(got[i] == Pattern(bytes, i)) << "stream " << i;
   }
+}
+
+// Everything at once on queues of four: overflow, shortage of buffers, short
+// sends; each stream still gets its own bytes back, in order.
+TEST_F(TinyQueueTest, EchoSurvivesOverflowShortageAndShortSends) {
+  EchoOnEveryStream(loop_.get(), 20, 30000);
   EXPECT_GT(loop_->stats().cq_overflows, 0u);
+}
+
+// The same on kernels that interrupt, refuse, cut short and cancel at random.
+TEST(FaultTest, EchoSurvivesABadKernelForEverySeed) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Loop::Options options = SmallLoop();
+    options.fault_seed = seed;
+    if (seed % 2 == 0) {
+      options.sq_entries = 4;
+      options.cq_entries = 4;
+      options.buffer_count = 4;
+      options.buffer_bytes = 256;
+    }
+    std::unique_ptr<Loop> loop = MakeLoop(options);
+    EchoOnEveryStream(loop.get(), 5, 4000);
+    if (::testing::Test::HasFailure()) return;
+  }
 }
 
 TEST_F(StreamTest, HalfCloseStillReceives) {
@@ -401,6 +424,7 @@ TEST_F(StreamTest, StreamDestroyedOpenClosesInTheBackground) {
   while (!pair.ReadFar().empty()) {
   }
   char byte;
+  errno = 0;
   EXPECT_LE(recv(pair.far, &byte, 1, MSG_DONTWAIT), 0);
   EXPECT_NE(errno, EAGAIN);
 }
