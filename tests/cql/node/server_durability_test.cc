@@ -35,16 +35,18 @@ class Process {
       _exit(127);
     }
     close(out[1]);
-    FILE* lines = fdopen(out[0], "r");
+    lines_ = fdopen(out[0], "r");
     char line[256] = {};
     unsigned port = 0;
-    if (fgets(line, sizeof(line), lines) != nullptr) {
+    if (fgets(line, sizeof(line), lines_) != nullptr) {
       sscanf(line, "listening on 127.0.0.1:%u", &port);
     }
-    fclose(lines);
     port_ = static_cast<uint16_t>(port);
   }
-  ~Process() { End(SIGKILL); }
+  ~Process() {
+    End(SIGKILL);
+    if (lines_ != nullptr) fclose(lines_);
+  }
 
   uint16_t port() const { return port_; }
   // Its exit status once it has ended by `signal`.
@@ -59,6 +61,7 @@ class Process {
 
  private:
   pid_t pid_ = -1;
+  FILE* lines_ = nullptr;  // What it prints; open as long as it may print.
   uint16_t port_ = 0;
 };
 
