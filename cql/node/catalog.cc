@@ -15,8 +15,7 @@ constexpr char kTypeRecord = 'u';
 constexpr char kTableRecord = 't';
 
 absl::Status Malformed(std::string_view key) {
-  return absl::DataLossError(
-      StrCat("catalog record ", key, " cannot be read"));
+  return absl::DataLossError(StrCat("catalog record ", key, " cannot be read"));
 }
 
 absl::StatusOr<TypeRef> ResolveParameters(const Catalog& catalog,
@@ -38,16 +37,15 @@ absl::StatusOr<TypeRef> ResolveParameters(const Catalog& catalog,
   }
   if (type.parameters.size() != wanted) {
     return InvalidError(StrCat(type.name, " takes ", wanted,
-                                     " type parameters, not ",
-                                     type.parameters.size()));
+                               " type parameters, not ",
+                               type.parameters.size()));
   }
   for (const ast::Type& parameter : type.parameters) {
-    absl::StatusOr<TypeRef> resolved =
-        catalog.ResolveType(parameter, keyspace);
+    absl::StatusOr<TypeRef> resolved = catalog.ResolveType(parameter, keyspace);
     if (!resolved.ok()) return resolved;
     if ((*resolved)->id == TypeId::kCounter) {
-      return InvalidError(StrCat(
-          "Counters are not allowed inside ", type.name));
+      return InvalidError(
+          StrCat("Counters are not allowed inside ", type.name));
     }
     if ((*resolved)->id == TypeId::kDuration &&
         (made->id == TypeId::kSet ||
@@ -239,15 +237,14 @@ absl::StatusOr<TypeRef> Catalog::ResolveType(
       if (type.parameters.size() != 1) {
         return InvalidError("frozen<> takes one type");
       }
-      absl::StatusOr<TypeRef> inner =
-          ResolveType(type.parameters[0], keyspace);
+      absl::StatusOr<TypeRef> inner = ResolveType(type.parameters[0], keyspace);
       if (!inner.ok()) return inner;
       if (!(*inner)->IsCollection() && (*inner)->id != TypeId::kUser &&
           (*inner)->id != TypeId::kTuple) {
-        return InvalidError(StrCat(
-            "frozen<> is only allowed on collections, tuples, and "
-            "user-defined types (got ",
-            TypeText(**inner), ")"));
+        return InvalidError(
+            StrCat("frozen<> is only allowed on collections, tuples, and "
+                   "user-defined types (got ",
+                   TypeText(**inner), ")"));
       }
       return Frozen(*inner);
     }
@@ -269,8 +266,7 @@ absl::StatusOr<TypeRef> Catalog::ResolveType(
     auto it = found->types.find(type.name);
     if (it != found->types.end() && type.parameters.empty()) return it->second;
   }
-  return InvalidError(
-      StrCat("Unknown type ", keyspace, ".", type.name));
+  return InvalidError(StrCat("Unknown type ", keyspace, ".", type.name));
 }
 
 void Catalog::PutKeyspace(Keyspace keyspace) {

@@ -109,8 +109,8 @@ class Engine::Impl {
                           StrCat("cannot open data folder ", options.data_dir,
                                  ": ", ToStd(status.message())));
     }
-    select = std::make_unique<SelectExecutor>(storage.get(), &limits, &uuids,
-                                              seal);
+    select =
+        std::make_unique<SelectExecutor>(storage.get(), &limits, &uuids, seal);
     modify = std::make_unique<ModifyExecutor>(storage.get(), &limits, &uuids,
                                               &timestamps);
     return absl::OkStatus();
@@ -259,8 +259,7 @@ absl::StatusOr<std::shared_ptr<const Statement>> Engine::Prepare(
     std::string_view text, std::string_view keyspace) {
   const StatementId id = MakeId(text, keyspace);
   if (std::shared_ptr<const Statement> kept = impl_->Find(id)) return kept;
-  absl::StatusOr<std::shared_ptr<Statement>> plan =
-      impl_->Plan(text, keyspace);
+  absl::StatusOr<std::shared_ptr<Statement>> plan = impl_->Plan(text, keyspace);
   if (!plan.ok()) return plan.status();
   (*plan)->id_ = id;
   (*plan)->text_ = std::string(text);
@@ -270,8 +269,7 @@ absl::StatusOr<std::shared_ptr<const Statement>> Engine::Prepare(
 
 absl::StatusOr<std::shared_ptr<const Statement>> Engine::PrepareOnce(
     std::string_view text, std::string_view keyspace) {
-  absl::StatusOr<std::shared_ptr<Statement>> plan =
-      impl_->Plan(text, keyspace);
+  absl::StatusOr<std::shared_ptr<Statement>> plan = impl_->Plan(text, keyspace);
   if (!plan.ok()) return plan.status();
   (*plan)->id_ = MakeId(text, keyspace);
   (*plan)->text_ = std::string(text);

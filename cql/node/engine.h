@@ -2,9 +2,9 @@
 // data in RocksDB. No sockets, no loop, no threads of its own outside RocksDB.
 //
 //   auto engine = Engine::Open({.data_dir = dir});
-//   auto insert = (*engine)->Prepare("INSERT INTO t (k, v) VALUES (?, ?)", "ks");
-//   Result result;                          // Reused: keeps its buffers.
-//   absl::Status status =
+//   auto insert = (*engine)->Prepare("INSERT INTO t (k, v) VALUES (?, ?)",
+//   "ks"); Result result;                          // Reused: keeps its
+//   buffers. absl::Status status =
 //       (*engine)->Execute(**insert, values, {.now_us = now}, &result);
 //   status = (*engine)->Sync();             // Before any answer is sent.
 //
@@ -191,7 +191,8 @@ class Engine {
 
   // Makes every write executed before durable. On failure (disk full, I/O)
   // nothing executed since the last good Sync() may be acknowledged, and the
-  // engine refuses writes until it is opened anew; reads go on.
+  // engine refuses writes; reads go on. The folder can be opened again once the
+  // process has ended.
   absl::Status Sync();
 
   // OK, or why writes are refused.

@@ -59,8 +59,8 @@ bool OrderSatisfies(int order, ast::Operator op) {
 }
 
 absl::Status RowFilter::Add(std::vector<uint16_t> columns, ast::Operator op,
-                            const std::vector<TupleTerm>& choices,
-                            bool in_marker, EvalContext* context) {
+                            absl::Span<const TupleTerm> choices, bool in_marker,
+                            EvalContext* context) {
   Test& test = tests_.emplace_back();
   test.op = op;
   absl::Status status = EvaluateChoices(choices, in_marker, columns.size(),
@@ -69,11 +69,9 @@ absl::Status RowFilter::Add(std::vector<uint16_t> columns, ast::Operator op,
   for (const ValueRow& choice : test.choices) {
     for (const Value& value : choice) {
       if (value.kind == Value::Kind::kBytes) continue;
-      return InvalidError(
-          StrCat("Invalid ",
-                 value.kind == Value::Kind::kNull ? "null" : "unset",
-                 " value in condition for column ",
-                 table_->columns[columns[0]].name));
+      return InvalidError(StrCat(
+          "Invalid ", value.kind == Value::Kind::kNull ? "null" : "unset",
+          " value in condition for column ", table_->columns[columns[0]].name));
     }
   }
   test.columns = std::move(columns);
@@ -104,7 +102,7 @@ absl::Status RowFilter::Start(const Table* table, const Restrictions& where,
   }
   for (const KeyRange& range : where.ranges) {
     absl::Status status = Add(Columns(clustering + range.first, range.count),
-                              range.op, {range.bound}, false, context);
+                              range.op, {&range.bound, 1}, false, context);
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

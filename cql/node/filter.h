@@ -28,7 +28,7 @@ class RowFilter {
     std::vector<ValueRow> choices;
   };
   absl::Status Add(std::vector<uint16_t> columns, ast::Operator op,
-                   const std::vector<TupleTerm>& choices, bool in_marker,
+                   absl::Span<const TupleTerm> choices, bool in_marker,
                    EvalContext* context);
   bool Passes(const Test& test, RowView* row) const;
 

@@ -97,9 +97,8 @@ bool ConsumeSuffix(std::string_view* text, std::string_view suffix) {
 }
 
 absl::Status WrongArguments(std::string_view name) {
-  return InvalidError(
-      StrCat("Invalid call to function ", name,
-                   ", none of its type signatures match"));
+  return InvalidError(StrCat("Invalid call to function ", name,
+                             ", none of its type signatures match"));
 }
 
 }  // namespace
@@ -234,10 +233,10 @@ absl::Status CallFunction(const Function& function,
       AppendDay(now_ms, out);
       break;
     case FunctionId::kCurrentTime:
-      AppendBig((now_us - FloorDivide(now_ms, kMillisOfDay) * kMillisOfDay *
-                              1000) *
-                    1000,
-                out);
+      AppendBig(
+          (now_us - FloorDivide(now_ms, kMillisOfDay) * kMillisOfDay * 1000) *
+              1000,
+          out);
       break;
     case FunctionId::kToTimestamp:
     case FunctionId::kToUnixTimestamp:
@@ -259,8 +258,7 @@ absl::Status CallFunction(const Function& function,
       break;
     }
     case FunctionId::kReinterpret: {
-      absl::Status status =
-          ValidateValue(*function.result, arguments[0].bytes);
+      absl::Status status = ValidateValue(*function.result, arguments[0].bytes);
       if (!status.ok()) return status;
       out->append(arguments[0].bytes);
       break;

@@ -35,9 +35,7 @@ struct Function {
   TypeRef result;
   std::vector<TypeRef> parameters;
 
-  bool IsPure() const {
-    return id >= FunctionId::kToTimestamp;
-  }
+  bool IsPure() const { return id >= FunctionId::kToTimestamp; }
 };
 
 // Finds a function other than token() by name and types of arguments, null
@@ -64,8 +62,7 @@ class UuidSource {
 // valid values of the parameters' types.
 absl::Status CallFunction(const Function& function,
                           absl::Span<const Value> arguments, int64_t now_us,
-                          UuidSource* uuids, std::string* out,
-                          bool* has_value);
+                          UuidSource* uuids, std::string* out, bool* has_value);
 
 }  // namespace cql::node
 

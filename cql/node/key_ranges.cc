@@ -31,8 +31,7 @@ absl::Status CheckKeyValue(const Column& column, const Value& value) {
         StrCat("Invalid null value in condition for column ", column.name));
   }
   if (value.kind == Value::Kind::kUnset) {
-    return InvalidError(
-        StrCat("Invalid unset value for column ", column.name));
+    return InvalidError(StrCat("Invalid unset value for column ", column.name));
   }
   if (value.bytes.size() > kPartitionKeyMax) {
     return InvalidError(StrCat("Key length of ", value.bytes.size(),
@@ -42,8 +41,8 @@ absl::Status CheckKeyValue(const Column& column, const Value& value) {
 }
 
 absl::Status TooMany(const Limits& limits) {
-  return InvalidError(StrCat("IN asks for more keys than the limit of ",
-                             limits.in_keys_max));
+  return InvalidError(
+      StrCat("IN asks for more keys than the limit of ", limits.in_keys_max));
 }
 
 // Every key made of one choice each, as encoded prefixes.
@@ -102,8 +101,8 @@ void Intersect(const std::vector<KeyInterval>& a,
 }
 
 // The rows below `prefix` that a range allows. Columns that sort in different
-// directions make several intervals of one comparison of tuples: (a, b) > (x, y)
-// is a > x, or a = x and b > y.
+// directions make several intervals of one comparison of tuples: (a, b) > (x,
+// y) is a > x, or a = x and b > y.
 void RangeIntervals(const Table& table, const KeyRange& range,
                     const ValueRow& bound, const std::string& prefix,
                     std::vector<KeyInterval>* out) {
@@ -142,7 +141,7 @@ void RangeIntervals(const Table& table, const KeyRange& range,
 
 }  // namespace
 
-absl::Status EvaluateChoices(const std::vector<TupleTerm>& choices,
+absl::Status EvaluateChoices(absl::Span<const TupleTerm> choices,
                              bool in_marker, size_t columns,
                              EvalContext* context,
                              std::vector<ValueRow>* rows) {
@@ -153,10 +152,9 @@ absl::Status EvaluateChoices(const std::vector<TupleTerm>& choices,
       absl::Status status = context->Evaluate(choice.items[0], &value);
       if (!status.ok()) return status;
       if (value.kind != Value::Kind::kBytes) {
-        return InvalidError(StrCat("Invalid ",
-                                   value.kind == Value::Kind::kNull ? "null"
-                                                                    : "unset",
-                                   " value for ", choice.items[0].name));
+        return InvalidError(StrCat(
+            "Invalid ", value.kind == Value::Kind::kNull ? "null" : "unset",
+            " value for ", choice.items[0].name));
       }
     }
     if (in_marker) {
@@ -276,7 +274,7 @@ absl::Status EvaluateIntervals(const Table& table, const Restrictions& where,
     const KeyRange& range = where.ranges[i];
     std::vector<ValueRow> rows;
     absl::Status status =
-        EvaluateChoices({range.bound}, false, range.count, context, &rows);
+        EvaluateChoices({&range.bound, 1}, false, range.count, context, &rows);
     for (size_t j = 0; status.ok() && j < range.count; ++j) {
       status = CheckKeyValue(table.clustering(range.first + j), rows[0][j]);
     }

@@ -35,11 +35,11 @@ struct TokenRange {
 // The values that a choice of a filter or equality stands for: one per column.
 using ValueRow = std::vector<Value>;
 
-// Every choice, IN markers taken apart. Values live as long as the context's.
-absl::Status EvaluateChoices(const std::vector<TupleTerm>& choices,
+// Every choice, IN markers taken apart. Values live as long as the terms and
+// what the context evaluates.
+absl::Status EvaluateChoices(absl::Span<const TupleTerm> choices,
                              bool in_marker, size_t columns,
-                             EvalContext* context,
-                             std::vector<ValueRow>* rows);
+                             EvalContext* context, std::vector<ValueRow>* rows);
 
 // Partitions in the order of their keys' values, each once.
 absl::Status EvaluatePartitions(const Table& table, const Restrictions& where,

@@ -106,7 +106,7 @@ class Lexer {
     if (kOne.find(c) == std::string_view::npos) {
       return SyntaxErrorAt(text_, position_,
                            StrCat("no viable alternative at character '",
-                                        std::string(1, c), "'"));
+                                  std::string(1, c), "'"));
     }
     ++position_;
     return absl::OkStatus();

@@ -14,16 +14,16 @@ namespace cql::node {
 struct Token {
   enum class Kind : uint8_t {
     kEnd,
-    kWord,        // An identifier or keyword, as written.
-    kQuoted,      // "Identifier", with its quotes.
-    kString,      // 'text' or $$text$$, with its quotes.
-    kInteger,     // -?[0-9]+
-    kFloat,       // -?[0-9]+ with a fraction, an exponent or both.
+    kWord,     // An identifier or keyword, as written.
+    kQuoted,   // "Identifier", with its quotes.
+    kString,   // 'text' or $$text$$, with its quotes.
+    kInteger,  // -?[0-9]+
+    kFloat,    // -?[0-9]+ with a fraction, an exponent or both.
     kUuid,
-    kHex,         // 0x[0-9a-f]*
-    kDuration,    // 1h30m
-    kMarker,      // ?
-    kSymbol,      // Punctuation of one or two characters.
+    kHex,       // 0x[0-9a-f]*
+    kDuration,  // 1h30m
+    kMarker,    // ?
+    kSymbol,    // Punctuation of one or two characters.
   };
   Kind kind = Kind::kEnd;
   uint32_t begin = 0;  // Offsets in the text.

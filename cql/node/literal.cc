@@ -46,8 +46,7 @@ std::string_view KindName(Kind kind) {
 template <typename T>
 bool AppendInteger(std::string_view text, std::string* out) {
   int64_t value;
-  if (!ParseNumber(text, &value) ||
-      value < std::numeric_limits<T>::min() ||
+  if (!ParseNumber(text, &value) || value < std::numeric_limits<T>::min() ||
       value > std::numeric_limits<T>::max()) {
     return false;
   }
@@ -104,13 +103,17 @@ bool AppendDecimal(std::string_view text, std::string* out) {
 }
 
 bool AppendTimestamp(std::string_view text, std::string* out) {
-  static constexpr const char* kFormats[] = {
-      "%Y-%m-%d%ET%H:%M:%E*S%Ez", "%Y-%m-%d %H:%M:%E*S%Ez",
-      "%Y-%m-%d %H:%M:%E*S %Ez",  "%Y-%m-%d%ET%H:%M:%E*S",
-      "%Y-%m-%d %H:%M:%E*S",      "%Y-%m-%d%ET%H:%M%Ez",
-      "%Y-%m-%d %H:%M%Ez",        "%Y-%m-%d%ET%H:%M",
-      "%Y-%m-%d %H:%M",           "%Y-%m-%d%Ez",
-      "%Y-%m-%d"};
+  static constexpr const char* kFormats[] = {"%Y-%m-%d%ET%H:%M:%E*S%Ez",
+                                             "%Y-%m-%d %H:%M:%E*S%Ez",
+                                             "%Y-%m-%d %H:%M:%E*S %Ez",
+                                             "%Y-%m-%d%ET%H:%M:%E*S",
+                                             "%Y-%m-%d %H:%M:%E*S",
+                                             "%Y-%m-%d%ET%H:%M%Ez",
+                                             "%Y-%m-%d %H:%M%Ez",
+                                             "%Y-%m-%d%ET%H:%M",
+                                             "%Y-%m-%d %H:%M",
+                                             "%Y-%m-%d%Ez",
+                                             "%Y-%m-%d"};
   for (const char* format : kFormats) {
     absl::Time time;
     if (!absl::ParseTime(format, ToAbsl(text), &time, nullptr)) continue;
@@ -184,9 +187,8 @@ void AppendHex(std::string_view text, std::string* out) {
   int high = -1;
   for (char c : text) {
     if (c == '-') continue;
-    const int digit = absl::ascii_isdigit(c)
-                          ? c - '0'
-                          : absl::ascii_tolower(c) - 'a' + 10;
+    const int digit =
+        absl::ascii_isdigit(c) ? c - '0' : absl::ascii_tolower(c) - 'a' + 10;
     if (high < 0) {
       high = digit;
     } else {
@@ -199,8 +201,8 @@ void AppendHex(std::string_view text, std::string* out) {
 // A signed integer of the durations' encoding: zigzag, then big-endian with as
 // many leading ones as bytes follow.
 void AppendDurationPart(int64_t value, std::string* out) {
-  const uint64_t zigzag = (static_cast<uint64_t>(value) << 1) ^
-                          static_cast<uint64_t>(value >> 63);
+  const uint64_t zigzag =
+      (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63);
   int more = 0;
   while (more < 8 && (zigzag >> (7 * (more + 1))) != 0) ++more;
   if (more == 8) {
@@ -223,11 +225,16 @@ bool AppendDuration(std::string_view text, std::string* out) {
     int part;  // Months, days, nanoseconds.
     int64_t factor;
   };
-  static constexpr Unit kUnits[] = {
-      {"y", 0, 12},          {"mo", 0, 1},           {"w", 1, 7},
-      {"d", 1, 1},           {"h", 2, 3600 * kSecond}, {"m", 2, 60 * kSecond},
-      {"s", 2, kSecond},     {"ms", 2, 1000000},     {"us", 2, 1000},
-      {"ns", 2, 1}};
+  static constexpr Unit kUnits[] = {{"y", 0, 12},
+                                    {"mo", 0, 1},
+                                    {"w", 1, 7},
+                                    {"d", 1, 1},
+                                    {"h", 2, 3600 * kSecond},
+                                    {"m", 2, 60 * kSecond},
+                                    {"s", 2, kSecond},
+                                    {"ms", 2, 1000000},
+                                    {"us", 2, 1000},
+                                    {"ns", 2, 1}};
   const bool negative = !text.empty() && text.front() == '-';
   if (negative) text.remove_prefix(1);
   int64_t parts[3] = {0, 0, 0};
@@ -238,8 +245,7 @@ bool AppendDuration(std::string_view text, std::string* out) {
     while (end < text.size() && absl::ascii_isalpha(text[end])) ++end;
     int64_t count;
     if (!ParseNumber(text.substr(0, digits), &count)) return false;
-    const std::string unit =
-        ToLower(text.substr(digits, end - digits));
+    const std::string unit = ToLower(text.substr(digits, end - digits));
     const Unit* found = nullptr;
     for (const Unit& candidate : kUnits) {
       if (candidate.name == unit) found = &candidate;
@@ -347,10 +353,9 @@ absl::Status EncodeLiteral(const ast::Term& term, const CqlType& type,
   const size_t begin = out->size();
   if (!Encode(term, type.id, out)) {
     constexpr size_t kShown = 128;
-    return InvalidError(StrCat(
-        "Invalid ", KindName(term.kind), " constant (",
-        TermText(term).substr(0, kShown), ") for \"", column, "\" of type ",
-        TypeText(type)));
+    return InvalidError(StrCat("Invalid ", KindName(term.kind), " constant (",
+                               TermText(term).substr(0, kShown), ") for \"",
+                               column, "\" of type ", TypeText(type)));
   }
   return ValidateValue(type, std::string_view(*out).substr(begin));
 }

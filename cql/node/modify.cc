@@ -70,14 +70,14 @@ absl::Status ModifyExecutor::Apply(const ModifyPlan& plan, bool alone) {
   const Table& table = *plan.table_ref;
   absl::Status status = ReadTimes(plan);
   if (!status.ok()) return status;
-  status = EvaluatePartitions(table, plan.where, *limits_, &context_,
-                              &partitions_);
+  status =
+      EvaluatePartitions(table, plan.where, *limits_, &context_, &partitions_);
   if (!status.ok()) return status;
   const bool rows = plan.writes_row || !plan.where.equalities.empty();
   intervals_.clear();
   if (rows) {
-    status = EvaluateIntervals(table, plan.where, *limits_, &context_,
-                               &intervals_);
+    status =
+        EvaluateIntervals(table, plan.where, *limits_, &context_, &intervals_);
     if (!status.ok()) return status;
     if (intervals_.size() * partitions_.size() > limits_->in_keys_max) {
       return InvalidError(StrCat("IN asks for more keys than the limit of ",
@@ -109,8 +109,8 @@ absl::Status ModifyExecutor::ReadTimes(const ModifyPlan& plan) {
     }
   }
   if (times_.timestamp == kNoTimestamp) {
-    return InvalidError(StrCat(times_.timestamp,
-                               " is not a timestamp that a write can have"));
+    return InvalidError(
+        StrCat(times_.timestamp, " is not a timestamp that a write can have"));
   }
   int32_t ttl = plan.table_ref->default_ttl;
   if (plan.ttl.has_value()) {
@@ -171,8 +171,7 @@ absl::Status ModifyExecutor::WriteRow(const ModifyPlan& plan,
   if (plan.reads_first) {
     const Table& table = *plan.table_ref;
     all_needed_.assign(table.columns.size(), true);
-    row_.Start(&table, &all_needed_,
-               static_cast<uint32_t>(now_us_ / 1000000));
+    row_.Start(&table, &all_needed_, static_cast<uint32_t>(now_us_ / 1000000));
     absl::Status status = row_.SetPartition(partition_key_);
     if (!status.ok()) return status;
     row_.SetNoRow();
@@ -207,8 +206,7 @@ absl::Status ModifyExecutor::WriteStatic(const ModifyPlan& plan) {
   builder_.Clear();
   if (plan.reads_first) {
     all_needed_.assign(table.columns.size(), true);
-    row_.Start(&table, &all_needed_,
-               static_cast<uint32_t>(now_us_ / 1000000));
+    row_.Start(&table, &all_needed_, static_cast<uint32_t>(now_us_ / 1000000));
     absl::Status status = row_.SetPartition(partition_key_);
     if (!status.ok()) return status;
     row_.SetNoRow();
@@ -291,10 +289,9 @@ absl::Status ModifyExecutor::DeleteRange(const Table& table,
       status = header_.Read(partition_, *iterator);
       if (!status.ok()) return status;
       for (const PartitionHeader::Range& range : header_.ranges()) {
-        const bool inside =
-            range.begin >= interval.begin &&
-            (interval.end.empty() ||
-             (!range.end.empty() && range.end <= interval.end));
+        const bool inside = range.begin >= interval.begin &&
+                            (interval.end.empty() ||
+                             (!range.end.empty() && range.end <= interval.end));
         if (!inside || range.timestamp > times_.timestamp) continue;
         std::string covered;
         AppendRangeKey(partition_, range.begin, range.end, &covered);

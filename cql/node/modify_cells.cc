@@ -29,8 +29,7 @@ absl::Status NullInCollection() {
 
 }  // namespace
 
-StoredCell ModifyExecutor::MakeCell(uint16_t column,
-                                    const Value& value) const {
+StoredCell ModifyExecutor::MakeCell(uint16_t column, const Value& value) const {
   StoredCell cell;
   cell.column = column;
   cell.timestamp = times_.timestamp;
@@ -54,8 +53,7 @@ absl::Status ModifyExecutor::CheckSize(const Column& column,
                              limits_->value_bytes_max));
 }
 
-absl::Status ModifyExecutor::AddWrites(const ModifyPlan& plan,
-                                       bool is_static) {
+absl::Status ModifyExecutor::AddWrites(const ModifyPlan& plan, bool is_static) {
   const Table& table = *plan.table_ref;
   for (const ColumnWrite& write : plan.writes) {
     const bool of_static =
@@ -100,8 +98,7 @@ absl::Status ModifyExecutor::AddWrite(const Table& table,
   if (write.kind == Kind::kSet) {
     // One older than its elements, so that it does not hide them.
     const bool has_value = value.kind == Value::Kind::kBytes;
-    builder_.DeleteElements(column.id,
-                            times_.timestamp - (has_value ? 1 : 0));
+    builder_.DeleteElements(column.id, times_.timestamp - (has_value ? 1 : 0));
     if (!has_value) return absl::OkStatus();
     return AddElements(column, write, value.bytes);
   }
@@ -156,7 +153,7 @@ absl::Status ModifyExecutor::AddElements(const Column& column,
                                                  : ListPart::kAssigned;
   // The same assignment with the same timestamp gives the same paths: written
   // twice, it is there once.
-  const int64_t time = part == ListPart::kPrepended ? -list_sequence_
+  const int64_t time = part == ListPart::kPrepended  ? -list_sequence_
                        : part == ListPart::kAppended ? list_sequence_
                                                      : times_.timestamp;
   if (type.id == TypeId::kList && part != ListPart::kAssigned) {
@@ -236,8 +233,8 @@ absl::Status ModifyExecutor::AddListElement(const Column& column,
     builder_.AddElement(cell);
     return absl::OkStatus();
   }
-  return InvalidError(StrCat("List index ", wanted,
-                             " out of bound, list has size ", place));
+  return InvalidError(
+      StrCat("List index ", wanted, " out of bound, list has size ", place));
 }
 
 // Sets and maps lose the keys of `value`, lists whatever equals one of it.

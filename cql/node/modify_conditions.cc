@@ -170,8 +170,8 @@ absl::Status ModifyExecutor::ReadRow(const ModifyPlan& plan, bool* row_exists,
   if (plan.where.equal_columns() != table.clustering_columns) {
     return absl::OkStatus();
   }
-  status = EvaluateIntervals(table, plan.where, *limits_, &context_,
-                             &intervals_);
+  status =
+      EvaluateIntervals(table, plan.where, *limits_, &context_, &intervals_);
   if (!status.ok()) return status;
   const std::string& clustering = intervals_[0].begin;
   SetRowKey(RecordKind::kRow, clustering);
@@ -204,8 +204,7 @@ absl::Status ModifyExecutor::Satisfies(const ModifyPlan& plan, bool row_exists,
   return absl::OkStatus();
 }
 
-bool ModifyExecutor::FindPart(const Table& table,
-                              const RowCondition& condition,
+bool ModifyExecutor::FindPart(const Table& table, const RowCondition& condition,
                               std::string_view key, std::string_view* part) {
   std::string_view whole;
   if (!row_.Get(condition.column, &whole)) return false;

@@ -353,8 +353,8 @@ void Invert(std::string* bytes, size_t from) {
 
 }  // namespace
 
-void AppendOrdered(const CqlType& type, std::string_view value,
-                   bool descending, std::string* key) {
+void AppendOrdered(const CqlType& type, std::string_view value, bool descending,
+                   std::string* key) {
   const size_t begin = key->size();
   AppendAscending(type, value, key);
   if (descending) Invert(key, begin);

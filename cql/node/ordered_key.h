@@ -13,8 +13,8 @@ namespace cql::node {
 
 // REQUIRES: ValidateValue(type, value).ok(). Equal values (0.0 of different
 // scales, NaNs) get equal bytes.
-void AppendOrdered(const CqlType& type, std::string_view value,
-                   bool descending, std::string* key);
+void AppendOrdered(const CqlType& type, std::string_view value, bool descending,
+                   std::string* key);
 
 // Takes one value off the front of `key` and appends it, as the protocol
 // encodes it, to `value`. False if the bytes are no such encoding.

@@ -12,11 +12,11 @@
 namespace cql::node {
 
 struct PagePosition {
-  std::string partition;   // Prefix of its keys; empty: at the start.
-  std::string clustering;  // Of the last row that was looked at.
-  bool whole_partition = false;     // Nothing more of it is wanted.
-  uint64_t rows = 0;                // Given before, for LIMIT.
-  uint64_t rows_of_partition = 0;   // The same, for PER PARTITION LIMIT.
+  std::string partition;           // Prefix of its keys; empty: at the start.
+  std::string clustering;          // Of the last row that was looked at.
+  bool whole_partition = false;    // Nothing more of it is wanted.
+  uint64_t rows = 0;               // Given before, for LIMIT.
+  uint64_t rows_of_partition = 0;  // The same, for PER PARTITION LIMIT.
 };
 
 // `statement` tells statements and their values apart.

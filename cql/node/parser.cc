@@ -12,19 +12,18 @@ namespace {
 
 // Words that are no names unless quoted.
 constexpr std::string_view kReserved[] = {
-    "add",    "allow",      "alter",        "and",       "apply",
-    "asc",    "authorize",  "batch",        "begin",     "by",
-    "columnfamily",         "create",       "default",   "delete",
-    "desc",   "describe",   "drop",         "entries",   "execute",
-    "from",   "full",       "grant",        "if",        "in",
-    "index",  "infinity",   "insert",       "into",      "is",
-    "keyspace",             "limit",        "materialized",
-    "modify", "nan",        "norecursive",  "not",       "null",
-    "of",     "on",         "or",           "order",     "primary",
-    "rename", "replace",    "revoke",       "schema",    "select",
-    "set",    "table",      "to",           "token",     "truncate",
-    "unlogged",             "unset",        "update",    "use",
-    "using",  "view",       "where",        "with"};
+    "add",          "allow",        "alter",    "and",     "apply",
+    "asc",          "authorize",    "batch",    "begin",   "by",
+    "columnfamily", "create",       "default",  "delete",  "desc",
+    "describe",     "drop",         "entries",  "execute", "from",
+    "full",         "grant",        "if",       "in",      "index",
+    "infinity",     "insert",       "into",     "is",      "keyspace",
+    "limit",        "materialized", "modify",   "nan",     "norecursive",
+    "not",          "null",         "of",       "on",      "or",
+    "order",        "primary",      "rename",   "replace", "revoke",
+    "schema",       "select",       "set",      "table",   "to",
+    "token",        "truncate",     "unlogged", "unset",   "update",
+    "use",          "using",        "view",     "where",   "with"};
 
 bool IsReserved(std::string_view lower) {
   return std::find(std::begin(kReserved), std::end(kReserved), lower) !=
@@ -93,9 +92,9 @@ bool Parser::ParseWholeType(ast::Type* type) {
 
 bool Parser::Start() {
   if (text_.size() > limits_.statement_bytes_max) {
-    status_ = InvalidError(StrCat(
-        "Statement of ", text_.size(), " bytes is longer than the limit of ",
-        limits_.statement_bytes_max));
+    status_ = InvalidError(StrCat("Statement of ", text_.size(),
+                                  " bytes is longer than the limit of ",
+                                  limits_.statement_bytes_max));
     return false;
   }
   status_ = Tokenize(text_, &tokens_);
@@ -166,18 +165,17 @@ bool Parser::FailExpecting(std::string_view what) {
 
 bool Parser::Unsupported(std::string_view what) {
   if (!status_.ok()) return false;
-  status_ = InvalidError(StrCat(
-      what, " is not supported by the embedded development node"));
+  status_ = InvalidError(
+      StrCat(what, " is not supported by the embedded development node"));
   return false;
 }
 
 bool Parser::Nesting::ok() const {
   if (parser_->depth_ <= parser_->limits_.nesting_max) return true;
   if (parser_->status_.ok()) {
-    parser_->status_ = SyntaxErrorAt(
-        parser_->text_, parser_->Peek().begin,
-        StrCat("nested deeper than the limit of ",
-                     parser_->limits_.nesting_max));
+    parser_->status_ = SyntaxErrorAt(parser_->text_, parser_->Peek().begin,
+                                     StrCat("nested deeper than the limit of ",
+                                            parser_->limits_.nesting_max));
   }
   return false;
 }
@@ -239,7 +237,7 @@ bool Parser::ParseMarker(ast::Term* term) {
   term->offset = Peek().begin;
   if (markers_.size() >= limits_.bind_markers_max) {
     return Fail(Peek(), StrCat("more bind markers than the limit of ",
-                                     limits_.bind_markers_max));
+                               limits_.bind_markers_max));
   }
   ast::Marker marker;
   if (TakeSymbol(":")) {
@@ -261,8 +259,7 @@ bool Parser::ParseIntegerOrMarker(std::string_view what, ast::Term* term) {
   return ParseTerm(term);
 }
 
-bool Parser::ParseTerms(std::string_view close,
-                        std::vector<ast::Term>* terms) {
+bool Parser::ParseTerms(std::string_view close, std::vector<ast::Term>* terms) {
   if (TakeSymbol(close)) return true;
   do {
     if (!ParseTerm(&terms->emplace_back())) return false;

@@ -67,7 +67,7 @@ bool Parser::ParseSelectors(ast::Select* select) {
   do {
     if (select->selectors.size() >= limits_.columns_max) {
       return Fail(Peek(), StrCat("more columns than the limit of ",
-                                       limits_.columns_max));
+                                 limits_.columns_max));
     }
     ast::Selector& selector = select->selectors.emplace_back();
     const uint32_t begin = Peek().begin;
@@ -135,7 +135,7 @@ bool Parser::ParseWhere(std::vector<ast::Relation>* where) {
   do {
     if (where->size() >= limits_.columns_max) {
       return Fail(Peek(), StrCat("more relations than the limit of ",
-                                       limits_.columns_max));
+                                 limits_.columns_max));
     }
     if (!ParseRelation(&where->emplace_back())) return false;
   } while (TakeWord("AND"));
@@ -152,7 +152,10 @@ bool Parser::ParseRelation(ast::Relation* relation) {
   } else if (TakeSymbol("(")) {
     relation->subject = ast::Relation::Subject::kTuple;
     // A relation in parentheses of its own: (a = 1).
-    if (PeekIdentifier() && !PeekSymbol(",", 1) && !PeekSymbol(")", 1)) {
+    const bool nested =
+        PeekSymbol("(") || (PeekWord("TOKEN") && PeekSymbol("(", 1)) ||
+        (PeekIdentifier() && !PeekSymbol(",", 1) && !PeekSymbol(")", 1));
+    if (nested) {
       relation->subject = ast::Relation::Subject::kColumn;
       return ParseRelation(relation) && ExpectSymbol(")");
     }
@@ -183,8 +186,8 @@ bool Parser::ParseRelation(ast::Relation* relation) {
 
 bool Parser::ParseOperator(ast::Operator* op) {
   static constexpr std::pair<std::string_view, ast::Operator> kSymbols[] = {
-      {"=", ast::Operator::kEqual},       {"!=", ast::Operator::kNotEqual},
-      {"<=", ast::Operator::kLessEqual},  {"<", ast::Operator::kLess},
+      {"=", ast::Operator::kEqual},         {"!=", ast::Operator::kNotEqual},
+      {"<=", ast::Operator::kLessEqual},    {"<", ast::Operator::kLess},
       {">=", ast::Operator::kGreaterEqual}, {">", ast::Operator::kGreater}};
   for (const auto& [symbol, value] : kSymbols) {
     if (TakeSymbol(symbol)) {
@@ -354,8 +357,7 @@ bool Parser::ParseDelete(ast::Delete* del) {
          ParseWhere(&del->where) && ParseIf(&del->if_exists, &del->conditions);
 }
 
-bool Parser::ParseIf(bool* if_exists,
-                     std::vector<ast::Condition>* conditions) {
+bool Parser::ParseIf(bool* if_exists, std::vector<ast::Condition>* conditions) {
   if (!TakeWord("IF")) return true;
   if (TakeWord("EXISTS")) {
     *if_exists = true;
@@ -394,7 +396,7 @@ bool Parser::ParseBatch(ast::Batch* batch) {
   while (!TakeWord("APPLY")) {
     if (batch->statements.size() >= limits_.batch_statements_max) {
       return Fail(Peek(), StrCat("more statements than the limit of ",
-                                       limits_.batch_statements_max));
+                                 limits_.batch_statements_max));
     }
     bool ok;
     if (PeekWord("INSERT")) {

@@ -31,8 +31,8 @@ bool Parser::ParseCreate(ast::AnyStatement* statement) {
     return ExpectSymbol(")");
   }
   static constexpr std::string_view kOthers[] = {
-      "INDEX", "CUSTOM",    "MATERIALIZED", "FUNCTION", "AGGREGATE", "OR",
-      "ROLE",  "USER",      "TRIGGER",      "SERVICE_LEVEL"};
+      "INDEX", "CUSTOM", "MATERIALIZED", "FUNCTION", "AGGREGATE",
+      "OR",    "ROLE",   "USER",         "TRIGGER",  "SERVICE_LEVEL"};
   for (std::string_view other : kOthers) {
     if (PeekWord(other)) return Unsupported(StrCat("CREATE ", other));
   }

@@ -35,8 +35,7 @@ absl::Status PartitionHeader::Read(std::string_view partition,
     if (!ParseRangeBounds(key.rest, &begin, &end)) {
       return absl::DataLossError("the deletion of a range cannot be read");
     }
-    ranges_.push_back(
-        {std::string(begin), std::string(end), header.tombstone});
+    ranges_.push_back({std::string(begin), std::string(end), header.tombstone});
   }
   return absl::OkStatus();
 }

@@ -29,13 +29,11 @@ std::optional<int64_t> Statement::Token(
   return std::nullopt;
 }
 
-std::optional<int64_t> SelectPlan::Token(
-    absl::Span<const Value> values) const {
+std::optional<int64_t> SelectPlan::Token(absl::Span<const Value> values) const {
   return TokenOf(*table_ref, where, values);
 }
 
-std::optional<int64_t> ModifyPlan::Token(
-    absl::Span<const Value> values) const {
+std::optional<int64_t> ModifyPlan::Token(absl::Span<const Value> values) const {
   return TokenOf(*table_ref, where, values);
 }
 

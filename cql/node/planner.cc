@@ -77,16 +77,14 @@ absl::StatusOr<TableRef> Planner::FindTable(const ast::TableName& name,
   if (table == nullptr) {
     if (catalog_->FindKeyspace(keyspace) == nullptr &&
         !catalog_->HasVirtualKeyspace(keyspace)) {
-      return InvalidError(
-          StrCat("Keyspace ", keyspace, " does not exist"));
+      return InvalidError(StrCat("Keyspace ", keyspace, " does not exist"));
     }
     return InvalidError(StrCat("unconfigured table ", name.table));
   }
   if (table->virtual_table != nullptr && !what.empty()) {
     return MakeError(ServerCode::kUnauthorized,
-                     StrCat(what, " is not allowed on ",
-                                  QualifiedName(*table),
-                                  ": it belongs to the system"));
+                     StrCat(what, " is not allowed on ", QualifiedName(*table),
+                            ": it belongs to the system"));
   }
   marker_keyspace_ = table->keyspace;
   marker_table_ = table->name;
@@ -97,8 +95,8 @@ absl::StatusOr<int> Planner::FindColumn(const Table& table,
                                         std::string_view name) {
   const int column = table.Find(name);
   if (column < 0) {
-    return InvalidError(StrCat("Undefined column name ", name,
-                                     " in table ", QualifiedName(table)));
+    return InvalidError(StrCat("Undefined column name ", name, " in table ",
+                               QualifiedName(table)));
   }
   return column;
 }
@@ -178,18 +176,17 @@ absl::Status Planner::BindCall(const ast::Term& term, const TypeRef& type,
   absl::StatusOr<Function> function = FindFunction(term.text, arguments);
   if (!function.ok()) return function.status();
   if (type != nullptr && !Accepts(*type, *function->result)) {
-    return InvalidError(StrCat(
-        "Type error: cannot assign result of function ", term.text, " (type ",
-        TypeText(*function->result), ") to ", name, " (type ", TypeText(*type),
-        ")"));
+    return InvalidError(StrCat("Type error: cannot assign result of function ",
+                               term.text, " (type ",
+                               TypeText(*function->result), ") to ", name,
+                               " (type ", TypeText(*type), ")"));
   }
   bound->type = function->result;
   bound->function = *std::move(function);
   for (size_t i = 0; i < term.items.size(); ++i) {
-    absl::Status status =
-        Bind(term.items[i], bound->function.parameters[i],
-             StrCat("arg", i, "(", term.text, ")"),
-             &bound->items.emplace_back());
+    absl::Status status = Bind(term.items[i], bound->function.parameters[i],
+                               StrCat("arg", i, "(", term.text, ")"),
+                               &bound->items.emplace_back());
     if (!status.ok()) return status;
   }
   Fold(bound);
@@ -216,19 +213,19 @@ absl::Status Planner::BindComposite(const ast::Term& term, const TypeRef& type,
                                      : term.kind == Kind::kSet ? "set"
                                      : term.kind == Kind::kMap ? "map"
                                                                : "tuple";
-    return InvalidError(StrCat("Invalid ", literal, " literal for ",
-                                     name, " of type ", TypeText(*type)));
+    return InvalidError(StrCat("Invalid ", literal, " literal for ", name,
+                               " of type ", TypeText(*type)));
   }
   if (id == TypeId::kTuple && term.items.size() > type->parameters.size()) {
-    return InvalidError(StrCat(
-        "Invalid tuple literal for ", name, ": too many elements. Type ",
-        TypeText(*type), " expects ", type->parameters.size(), " but got ",
-        term.items.size()));
+    return InvalidError(StrCat("Invalid tuple literal for ", name,
+                               ": too many elements. Type ", TypeText(*type),
+                               " expects ", type->parameters.size(),
+                               " but got ", term.items.size()));
   }
   for (size_t i = 0; i < term.items.size(); ++i) {
     absl::Status status =
-        Bind(term.items[i], type->parameters[i % type->parameters.size()],
-             name, &bound->items.emplace_back());
+        Bind(term.items[i], type->parameters[i % type->parameters.size()], name,
+             &bound->items.emplace_back());
     if (!status.ok()) return status;
   }
   Fold(bound);
@@ -239,7 +236,7 @@ absl::Status Planner::BindUser(const ast::Term& term, const TypeRef& type,
                                std::string_view name, BoundTerm* bound) {
   if (type->id != TypeId::kUser) {
     return InvalidError(StrCat("Invalid user type literal for ", name,
-                                     " of type ", TypeText(*type)));
+                               " of type ", TypeText(*type)));
   }
   bound->kind = BoundTerm::Kind::kComposite;
   bound->items.resize(type->parameters.size());
@@ -248,8 +245,8 @@ absl::Status Planner::BindUser(const ast::Term& term, const TypeRef& type,
                                  type->field_names.end(), term.names[i]);
     if (field == type->field_names.end()) {
       return InvalidError(StrCat("Unknown field '", term.names[i],
-                                       "' in value of user defined type ",
-                                       type->name));
+                                 "' in value of user defined type ",
+                                 type->name));
     }
     const auto at = static_cast<size_t>(field - type->field_names.begin());
     absl::Status status =
@@ -289,10 +286,10 @@ void Planner::Fold(BoundTerm* bound) {
 absl::Status Planner::BindTokenCall(const Table& table, const ast::Term& term,
                                     BoundTerm* bound) {
   if (term.items.size() != table.partition_columns) {
-    return InvalidError(StrCat(
-        "Invalid number of arguments in call to function token: ",
-        table.partition_columns, " required but ", term.items.size(),
-        " provided"));
+    return InvalidError(
+        StrCat("Invalid number of arguments in call to function token: ",
+               table.partition_columns, " required but ", term.items.size(),
+               " provided"));
   }
   bound->kind = BoundTerm::Kind::kCall;
   bound->type = SimpleType(TypeId::kBigint);

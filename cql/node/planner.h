@@ -70,9 +70,8 @@ class Planner {
   absl::Status BindTuple(const Table& table, const ast::Term& term,
                          const std::vector<uint16_t>& columns, bool as_tuple,
                          TupleTerm* tuple);
-  absl::Status PlacePartition(const Table& table, Use use,
-                              bool allow_filtering, WhereParts* parts,
-                              Restrictions* where);
+  absl::Status PlacePartition(const Table& table, Use use, bool allow_filtering,
+                              WhereParts* parts, Restrictions* where);
   absl::Status PlaceClustering(const Table& table, Use use,
                                bool allow_filtering, WhereParts* parts,
                                Restrictions* where);
@@ -96,8 +95,7 @@ class Planner {
       const ast::Update& update);
   absl::StatusOr<std::shared_ptr<ModifyPlan>> PlanDelete(
       const ast::Delete& del);
-  absl::StatusOr<std::shared_ptr<Statement>> PlanBatch(
-      const ast::Batch& batch);
+  absl::StatusOr<std::shared_ptr<Statement>> PlanBatch(const ast::Batch& batch);
   absl::Status PlanAssignment(const Table& table,
                               const ast::Assignment& assignment,
                               ModifyPlan* plan);

@@ -53,8 +53,8 @@ absl::StatusOr<std::shared_ptr<ModifyPlan>> Planner::PlanInsert(
     if (!at.ok()) return at.status();
     for (size_t j = 0; j < i; ++j) {
       if (insert.columns[j] == insert.columns[i]) {
-        return InvalidError(StrCat("Multiple definitions found for ",
-                                         "column ", insert.columns[i]));
+        return InvalidError(StrCat("Multiple definitions found for ", "column ",
+                                   insert.columns[i]));
       }
     }
     const Column& column = table.columns[*at];
@@ -77,8 +77,8 @@ absl::StatusOr<std::shared_ptr<ModifyPlan>> Planner::PlanInsert(
     const Column& column = table.columns[i];
     if (!keys[i].has_value()) {
       if (column.kind == ColumnKind::kPartitionKey) {
-        return InvalidError(StrCat(
-            "Some partition key parts are missing: ", column.name));
+        return InvalidError(
+            StrCat("Some partition key parts are missing: ", column.name));
       }
       missing.push_back(column.name);
       continue;
@@ -97,8 +97,8 @@ absl::StatusOr<std::shared_ptr<ModifyPlan>> Planner::PlanInsert(
   const bool only_static = clustering == 0 && table.clustering_columns > 0 &&
                            plan->writes_static && !plan->writes_row;
   if (!missing.empty() && !only_static) {
-    return InvalidError(StrCat("Some clustering keys are missing: ",
-                                     Join(missing, ", ")));
+    return InvalidError(
+        StrCat("Some clustering keys are missing: ", Join(missing, ", ")));
   }
   plan->writes_row = !only_static;
   plan->if_not_exists = insert.if_not_exists;
@@ -109,16 +109,15 @@ absl::StatusOr<std::shared_ptr<ModifyPlan>> Planner::PlanInsert(
   return plan;
 }
 
-absl::Status Planner::PlanOptions(const ast::Using& options,
-                                  ModifyPlan* plan) {
+absl::Status Planner::PlanOptions(const ast::Using& options, ModifyPlan* plan) {
   if (plan->is_conditional_ && options.timestamp.has_value()) {
     return InvalidError(
         "Cannot provide custom timestamp for conditional updates");
   }
-  if (plan->table_ref->is_counter &&
-      plan->what != ModifyPlan::What::kDelete) {
+  if (plan->table_ref->is_counter && plan->what != ModifyPlan::What::kDelete) {
     if (options.timestamp.has_value()) {
-      return InvalidError("Cannot provide custom timestamp for counter updates");
+      return InvalidError(
+          "Cannot provide custom timestamp for counter updates");
     }
     if (options.ttl.has_value()) {
       return InvalidError("Cannot provide custom TTL for counter updates");
@@ -158,10 +157,10 @@ absl::Status Planner::CheckRows(ModifyPlan* plan) {
   const bool only_static = plan->writes_static && !plan->writes_row;
   if (only_static && !plan->is_conditional_) {
     if (equal > 0 || !where.ranges.empty()) {
-      return InvalidError(StrCat(
-          "Invalid restrictions on clustering columns since the ",
-          plan->what == ModifyPlan::What::kUpdate ? "UPDATE" : "DELETE",
-          " statement modifies only static columns"));
+      return InvalidError(
+          StrCat("Invalid restrictions on clustering columns since the ",
+                 plan->what == ModifyPlan::What::kUpdate ? "UPDATE" : "DELETE",
+                 " statement modifies only static columns"));
     }
     return absl::OkStatus();
   }
@@ -176,17 +175,16 @@ absl::Status Planner::CheckRows(ModifyPlan* plan) {
   if (plan->what == ModifyPlan::What::kUpdate) {
     if (!where.ranges.empty()) {
       return InvalidError(StrCat(
-          "Invalid operator in where clause of UPDATE for ",
-          missing.front()));
+          "Invalid operator in where clause of UPDATE for ", missing.front()));
     }
-    return InvalidError(StrCat("Some clustering keys are missing: ",
-                                     Join(missing, ", ")));
+    return InvalidError(
+        StrCat("Some clustering keys are missing: ", Join(missing, ", ")));
   }
   if (!plan->writes.empty()) {
-    return InvalidError(StrCat(
-        "Range deletions are not supported for specific columns; some "
-        "clustering keys are missing: ",
-        Join(missing, ", ")));
+    return InvalidError(
+        StrCat("Range deletions are not supported for specific columns; some "
+               "clustering keys are missing: ",
+               Join(missing, ", ")));
   }
   if (plan->is_conditional_) {
     return InvalidError(
@@ -237,24 +235,22 @@ absl::Status Planner::PlanSetPart(const Table& table, int column,
   }
   if (target.key.has_value()) {
     if (type->id == TypeId::kUser) {
-      return InvalidError(StrCat(
-          "Invalid operation: user type column ", found.name,
-          " has fields, not elements"));
+      return InvalidError(StrCat("Invalid operation: user type column ",
+                                 found.name, " has fields, not elements"));
     }
     const TypeRef key_type = type->id == TypeId::kList
                                  ? SimpleType(TypeId::kInt)
                                  : type->parameters[0];
-    return Bind(*target.key, key_type,
-                StrCat(type->id == TypeId::kList ? "idx(" : "key(",
-                             found.name, ")"),
-                &write->key.emplace());
+    return Bind(
+        *target.key, key_type,
+        StrCat(type->id == TypeId::kList ? "idx(" : "key(", found.name, ")"),
+        &write->key.emplace());
   }
   const auto field = std::find(type->field_names.begin(),
                                type->field_names.end(), target.field);
   if (type->id != TypeId::kUser || field == type->field_names.end()) {
     return InvalidError(StrCat("UDT column ", found.name,
-                                     " does not have a field named ",
-                                     target.field));
+                               " does not have a field named ", target.field));
   }
   write->field = static_cast<uint16_t>(field - type->field_names.begin());
   return absl::OkStatus();
@@ -277,16 +273,14 @@ absl::Status Planner::PlanAssignment(const Table& table,
   write.column = static_cast<uint16_t>(*found);
   TypeRef value_type = column.type;
   std::string name = column.name;
-  const bool part = assignment.target.key.has_value() ||
-                    !assignment.target.field.empty();
+  const bool part =
+      assignment.target.key.has_value() || !assignment.target.field.empty();
   if (part) {
-    absl::Status status =
-        PlanSetPart(table, *found, assignment.target, &write);
+    absl::Status status = PlanSetPart(table, *found, assignment.target, &write);
     if (!status.ok()) return status;
     if (type.id == TypeId::kSet) {
-      return InvalidError(StrCat(
-          "Invalid operation (", column.name,
-          "[..] = ..) for set column ", column.name));
+      return InvalidError(StrCat("Invalid operation (", column.name,
+                                 "[..] = ..) for set column ", column.name));
     }
     write.kind = assignment.target.key.has_value()
                      ? ColumnWrite::Kind::kSetKey
@@ -298,9 +292,9 @@ absl::Status Planner::PlanAssignment(const Table& table,
     if (type.id == TypeId::kList) plan->reads_first = true;
   } else if (type.id == TypeId::kCounter) {
     if (assignment.kind == Kind::kSet || assignment.kind == Kind::kPrepend) {
-      return InvalidError(StrCat(
-          "Cannot set the value of counter column ", column.name,
-          " (counters can only be incremented/decremented, not set)"));
+      return InvalidError(
+          StrCat("Cannot set the value of counter column ", column.name,
+                 " (counters can only be incremented/decremented, not set)"));
     }
     value_type = SimpleType(TypeId::kBigint);
     write.kind = assignment.kind == Kind::kAppend
@@ -308,14 +302,13 @@ absl::Status Planner::PlanAssignment(const Table& table,
                      : ColumnWrite::Kind::kSubtract;
   } else if (assignment.kind != Kind::kSet) {
     if (!type.IsMultiCell() || type.id == TypeId::kUser) {
-      return InvalidError(StrCat(
-          "Invalid operation (", column.name, " = ", column.name,
-          assignment.kind == Kind::kSubtract ? " - " : " + ", "..) for ",
-          type.IsCollection() ? "frozen collection" : "non counter",
-          " column ", column.name));
+      return InvalidError(
+          StrCat("Invalid operation (", column.name, " = ", column.name,
+                 assignment.kind == Kind::kSubtract ? " - " : " + ", "..) for ",
+                 type.IsCollection() ? "frozen collection" : "non counter",
+                 " column ", column.name));
     }
-    write.kind = assignment.kind == Kind::kAppend
-                     ? ColumnWrite::Kind::kAppend
+    write.kind = assignment.kind == Kind::kAppend ? ColumnWrite::Kind::kAppend
                  : assignment.kind == Kind::kPrepend
                      ? ColumnWrite::Kind::kPrepend
                      : ColumnWrite::Kind::kSubtract;
@@ -329,8 +322,8 @@ absl::Status Planner::PlanAssignment(const Table& table,
       if (type.id == TypeId::kList) plan->reads_first = true;
     }
   }
-  absl::Status status = Bind(assignment.value, value_type, name,
-                             &write.value.emplace());
+  absl::Status status =
+      Bind(assignment.value, value_type, name, &write.value.emplace());
   if (!status.ok()) return status;
   plan->writes.push_back(std::move(write));
   return absl::OkStatus();
@@ -345,7 +338,7 @@ absl::Status Planner::PlanConditions(
     const Column& column = table.columns[*found];
     if (IsKey(column)) {
       return InvalidError(StrCat("PRIMARY KEY column '", column.name,
-                                       "' cannot have IF conditions"));
+                                 "' cannot have IF conditions"));
     }
     RowCondition& planned = plan->conditions.emplace_back();
     planned.column = static_cast<uint16_t>(*found);
@@ -368,28 +361,27 @@ absl::Status Planner::PlanConditions(
         if (!status.ok()) return status;
         planned.type = type.parameters[list ? 0 : 1];
       } else {
-        const auto field = std::find(type.field_names.begin(),
-                                     type.field_names.end(),
-                                     condition.target.field);
+        const auto field =
+            std::find(type.field_names.begin(), type.field_names.end(),
+                      condition.target.field);
         if (field == type.field_names.end()) {
-          return InvalidError(StrCat(column.name, " has no field ",
-                                           condition.target.field));
+          return InvalidError(
+              StrCat(column.name, " has no field ", condition.target.field));
         }
-        planned.field =
-            static_cast<uint16_t>(field - type.field_names.begin());
+        planned.field = static_cast<uint16_t>(field - type.field_names.begin());
         planned.type = type.parameters[*planned.field];
       }
     }
     if (condition.in_marker) {
-      absl::Status status = Bind(
-          condition.values[0], FrozenOf(TypeId::kList, planned.type),
-          StrCat("in(", column.name, ")"), &planned.values.emplace_back());
+      absl::Status status =
+          Bind(condition.values[0], FrozenOf(TypeId::kList, planned.type),
+               StrCat("in(", column.name, ")"), &planned.values.emplace_back());
       if (!status.ok()) return status;
       continue;
     }
     for (const ast::Term& term : condition.values) {
-      absl::Status status = Bind(term, planned.type, column.name,
-                                 &planned.values.emplace_back());
+      absl::Status status =
+          Bind(term, planned.type, column.name, &planned.values.emplace_back());
       if (!status.ok()) return status;
     }
   }
@@ -413,7 +405,7 @@ absl::StatusOr<std::shared_ptr<ModifyPlan>> Planner::PlanDelete(
     if (IsKey(table.columns[*column])) {
       return InvalidError(
           StrCat("Invalid identifier ", target.column,
-                       " for deletion (should not be a PRIMARY KEY part)"));
+                 " for deletion (should not be a PRIMARY KEY part)"));
     }
     NoteColumn(table.columns[*column], plan.get());
     ColumnWrite& write = plan->writes.emplace_back();

@@ -41,8 +41,7 @@ std::string ResultName(const ast::Selector& selector) {
     case Kind::kColumn:
       return selector.name;
     case Kind::kField:
-      return StrCat(ResultName(selector.arguments[0]), ".",
-                          selector.name);
+      return StrCat(ResultName(selector.arguments[0]), ".", selector.name);
     case Kind::kLiteral:
     case Kind::kElement:
       return selector.text;
@@ -53,8 +52,7 @@ std::string ResultName(const ast::Selector& selector) {
   if (selector.name != "writetime" && selector.name != "ttl") name = "system.";
   StrAppend(&name, selector.name, "(");
   for (size_t i = 0; i < selector.arguments.size(); ++i) {
-    StrAppend(&name, i > 0 ? ", " : "",
-                    ResultName(selector.arguments[i]));
+    StrAppend(&name, i > 0 ? ", " : "", ResultName(selector.arguments[i]));
   }
   return name + ")";
 }
@@ -170,16 +168,15 @@ absl::Status Planner::PlanSelector(const Table& table,
       return PlanCallSelector(table, selector, selection);
     case ast::Selector::Kind::kField: {
       selection->kind = Selection::Kind::kField;
-      absl::Status status =
-          PlanSelector(table, selector.arguments[0],
-                       &selection->arguments.emplace_back());
+      absl::Status status = PlanSelector(table, selector.arguments[0],
+                                         &selection->arguments.emplace_back());
       if (!status.ok()) return status;
       const CqlType& type = *selection->arguments[0].type;
       const auto field = std::find(type.field_names.begin(),
                                    type.field_names.end(), selector.name);
       if (field == type.field_names.end()) {
-        return InvalidError(StrCat(selector.arguments[0].name,
-                                         " has no field ", selector.name));
+        return InvalidError(StrCat(selector.arguments[0].name, " has no field ",
+                                   selector.name));
       }
       selection->field =
           static_cast<uint16_t>(field - type.field_names.begin());
@@ -209,8 +206,8 @@ absl::Status Planner::PlanCallSelector(const Table& table,
     selection->type = SimpleType(TypeId::kBigint);
     return absl::OkStatus();
   }
-  if (name == "count" && selector.arguments[0].kind ==
-                             ast::Selector::Kind::kLiteral) {
+  if (name == "count" &&
+      selector.arguments[0].kind == ast::Selector::Kind::kLiteral) {
     selection->kind = Kind::kCountRows;  // COUNT(1)
     selection->type = SimpleType(TypeId::kBigint);
     return absl::OkStatus();
@@ -240,8 +237,8 @@ absl::Status Planner::PlanCallSelector(const Table& table,
       literal.kind = Kind::kLiteral;
       continue;
     }
-    absl::Status status = PlanSelector(table, argument,
-                                       &selection->arguments.emplace_back());
+    absl::Status status =
+        PlanSelector(table, argument, &selection->arguments.emplace_back());
     if (!status.ok()) return status;
     if (selection->arguments.back().IsAggregate()) {
       return InvalidError(
@@ -256,13 +253,13 @@ absl::Status Planner::PlanCallSelector(const Table& table,
     if (column.kind == ColumnKind::kPartitionKey ||
         column.kind == ColumnKind::kClustering) {
       return InvalidError(StrCat("Cannot use selection function ", name,
-                                       " on PRIMARY KEY part ", column.name));
+                                 " on PRIMARY KEY part ", column.name));
     }
     if (column.type->IsMultiCell()) {
-      return InvalidError(StrCat(
-          "Cannot use selection function ", name, " on non-frozen ",
-          column.type->id == TypeId::kUser ? "UDT " : "collection ",
-          column.name));
+      return InvalidError(
+          StrCat("Cannot use selection function ", name, " on non-frozen ",
+                 column.type->id == TypeId::kUser ? "UDT " : "collection ",
+                 column.name));
     }
     selection->kind = name == "ttl" ? Kind::kTtl : Kind::kWritetime;
     selection->column = selection->arguments[0].column;
@@ -286,11 +283,10 @@ absl::Status Planner::PlanCallSelector(const Table& table,
     const TypeRef& type = selection->arguments[0].type;
     selection->type = type;
     if (kind == Kind::kCount) selection->type = SimpleType(TypeId::kBigint);
-    if ((kind == Kind::kSum || kind == Kind::kAverage) &&
-        !IsNumber(type->id)) {
+    if ((kind == Kind::kSum || kind == Kind::kAverage) && !IsNumber(type->id)) {
       return InvalidError(StrCat(name, "() of type ", TypeText(*type),
-                                       " is not supported by the embedded "
-                                       "development node"));
+                                 " is not supported by the embedded "
+                                 "development node"));
     }
     return absl::OkStatus();
   }
@@ -306,9 +302,9 @@ absl::Status Planner::PlanCallSelector(const Table& table,
   for (size_t i = 0; i < count; ++i) {
     if (selection->arguments[i].kind != Kind::kLiteral) continue;
     selection->arguments[i].type = selection->function.parameters[i];
-    absl::Status status = Bind(selector.arguments[i].literal,
-                               selection->function.parameters[i], name,
-                               &selection->arguments[i].literal);
+    absl::Status status =
+        Bind(selector.arguments[i].literal, selection->function.parameters[i],
+             name, &selection->arguments[i].literal);
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

@@ -39,10 +39,9 @@ absl::Status Planner::PlanWhere(const Table& table,
   WhereParts parts;
   parts.partition.resize(table.partition_columns);
   for (const ast::Relation& relation : relations) {
-    absl::Status status =
-        relation.subject == ast::Relation::Subject::kToken
-            ? AddTokenRelation(table, relation, &parts)
-            : AddRelation(table, relation, &parts);
+    absl::Status status = relation.subject == ast::Relation::Subject::kToken
+                              ? AddTokenRelation(table, relation, &parts)
+                              : AddRelation(table, relation, &parts);
     if (!status.ok()) return status;
   }
   absl::Status status =
@@ -52,9 +51,9 @@ absl::Status Planner::PlanWhere(const Table& table,
   if (!status.ok()) return status;
   if (!parts.others.empty()) {
     if (use != Use::kSelect) {
-      return InvalidError(StrCat(
-          "Non PRIMARY KEY columns found in where clause: ",
-          table.columns[parts.others[0].columns[0]].name));
+      return InvalidError(
+          StrCat("Non PRIMARY KEY columns found in where clause: ",
+                 table.columns[parts.others[0].columns[0]].name));
     }
     if (!allow_filtering) return InvalidError(kFiltering);
     for (Filter& filter : parts.others) {
@@ -118,10 +117,9 @@ absl::Status Planner::BindTuple(const Table& table, const ast::Term& term,
   }
   if (term.kind != ast::Term::Kind::kTuple ||
       term.items.size() != columns.size()) {
-    return InvalidError(StrCat("Expected ", columns.size(),
-                                     " elements in value for tuple (",
-                                     Join(names, ", "), "), but got ",
-                                     term.items.size()));
+    return InvalidError(
+        StrCat("Expected ", columns.size(), " elements in value for tuple (",
+               Join(names, ", "), "), but got ", term.items.size()));
   }
   for (size_t i = 0; i < columns.size(); ++i) {
     absl::Status status = Bind(term.items[i], type->parameters[i], names[i],
@@ -158,10 +156,9 @@ absl::Status Planner::BindChoices(const Table& table,
       element = std::move(tuple);
     }
     list->parameters.push_back(std::move(element));
-    BoundTerm& marker =
-        filter->choices.emplace_back().items.emplace_back();
-    return Bind(relation.values[0], list,
-                StrCat("in(", Join(names, ","), ")"), &marker);
+    BoundTerm& marker = filter->choices.emplace_back().items.emplace_back();
+    return Bind(relation.values[0], list, StrCat("in(", Join(names, ","), ")"),
+                &marker);
   }
   if (relation.op == ast::Operator::kContains ||
       relation.op == ast::Operator::kContainsKey) {
@@ -169,8 +166,8 @@ absl::Status Planner::BindChoices(const Table& table,
     const bool key = relation.op == ast::Operator::kContainsKey;
     if (!type.IsCollection() || (key && type.id != TypeId::kMap)) {
       return InvalidError(StrCat("Cannot use ",
-                                       key ? "CONTAINS KEY" : "CONTAINS",
-                                       " on column ", first.name));
+                                 key ? "CONTAINS KEY" : "CONTAINS",
+                                 " on column ", first.name));
     }
     const bool value = type.id == TypeId::kMap && !key;
     BoundTerm& term = filter->choices.emplace_back().items.emplace_back();
@@ -189,8 +186,8 @@ absl::Status Planner::AddRelation(const Table& table,
                                   const ast::Relation& relation,
                                   WhereParts* parts) {
   if (relation.op == ast::Operator::kNotEqual) {
-    return InvalidError(StrCat("Unsupported \"!=\" relation on ",
-                                     relation.columns[0]));
+    return InvalidError(
+        StrCat("Unsupported \"!=\" relation on ", relation.columns[0]));
   }
   std::vector<uint16_t> columns;
   for (const std::string& name : relation.columns) {
@@ -206,8 +203,8 @@ absl::Status Planner::AddRelation(const Table& table,
   Filter filter;
   absl::Status status = BindChoices(table, relation, columns, &filter);
   if (!status.ok()) return status;
-  const bool equality = relation.op == ast::Operator::kEqual ||
-                        relation.op == ast::Operator::kIn;
+  const bool equality =
+      relation.op == ast::Operator::kEqual || relation.op == ast::Operator::kIn;
   const bool tuple = relation.subject == ast::Relation::Subject::kTuple;
   const ColumnKind kind = table.columns[columns[0]].kind;
   if (tuple) {
@@ -233,8 +230,8 @@ absl::Status Planner::AddRelation(const Table& table,
     } else if (place.has_value()) {
       return InvalidError(
           StrCat(table.columns[columns[0]].name,
-                       " cannot be restricted by more than one relation if it "
-                       "includes an Equal"));
+                 " cannot be restricted by more than one relation if it "
+                 "includes an Equal"));
     } else {
       place = std::move(filter);
     }
@@ -269,7 +266,7 @@ absl::Status Planner::PlacePartition(const Table& table, Use use,
     }
     if (!missing.empty()) {
       return InvalidError(StrCat("Some partition key parts are missing: ",
-                                       Join(missing, ", ")));
+                                 Join(missing, ", ")));
     }
   }
   if (!parts->partition_others.empty() && !allow_filtering) {
@@ -279,10 +276,10 @@ absl::Status Planner::PlacePartition(const Table& table, Use use,
   }
   const bool some = missing.size() < parts->partition.size();
   if (!parts->token.empty() && some) {
-    return InvalidError(StrCat(
-        "Columns \"", table.columns[0].name,
-        "\" cannot be restricted by both a normal relation and a token "
-        "relation"));
+    return InvalidError(
+        StrCat("Columns \"", table.columns[0].name,
+               "\" cannot be restricted by both a normal relation and a token "
+               "relation"));
   }
   for (Filter& filter : parts->partition_others) {
     where->filters.push_back(std::move(filter));
@@ -365,9 +362,8 @@ absl::Status Planner::PlaceClustering(const Table& table, Use use,
     }
     return InvalidError(StrCat(
         after_range ? "Clustering column \"" : "PRIMARY KEY column \"",
-        table.columns[column].name,
-        "\" cannot be restricted", after_range ? " (preceding column \"" :
-        " as preceding column \"",
+        table.columns[column].name, "\" cannot be restricted",
+        after_range ? " (preceding column \"" : " as preceding column \"",
         table.columns[after_range ? next : column - 1].name,
         after_range ? "\" is restricted by a non-EQ relation)"
                     : "\" is not restricted"));

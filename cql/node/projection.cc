@@ -92,8 +92,8 @@ absl::Status Projection::Add(RowView* row, std::string* cells) {
 }
 
 absl::Status Projection::Evaluate(const Selection& selection, RowView* row,
-                                  std::string* scratch,
-                                  std::string_view* value, bool* has_value) {
+                                  std::string* scratch, std::string_view* value,
+                                  bool* has_value) {
   switch (selection.kind) {
     case Selection::Kind::kColumn:
       *has_value = row->Get(selection.column, value);
@@ -122,8 +122,8 @@ absl::Status Projection::Evaluate(const Selection& selection, RowView* row,
       return status;
     }
     case Selection::Kind::kField: {
-      absl::Status status = Evaluate(selection.arguments[0], row, scratch,
-                                     value, has_value);
+      absl::Status status =
+          Evaluate(selection.arguments[0], row, scratch, value, has_value);
       if (!status.ok() || !*has_value) return status;
       ByteReader reader(*value);
       bool is_null = true;
@@ -200,8 +200,7 @@ void Projection::Accumulate(const Selection& selection, std::string_view value,
     case Selection::Kind::kMin:
     case Selection::Kind::kMax: {
       if (total->has_value) {
-        const int order =
-            CompareValues(*selection.type, value, total->value);
+        const int order = CompareValues(*selection.type, value, total->value);
         const bool better =
             selection.kind == Selection::Kind::kMin ? order < 0 : order > 0;
         if (!better) return;
@@ -227,8 +226,7 @@ void Projection::Finish(std::string* cells) const {
         break;
       case Selection::Kind::kSum:
         AppendNumber(selection.type->id,
-                     static_cast<int64_t>(total.integer_sum), total.sum,
-                     cells);
+                     static_cast<int64_t>(total.integer_sum), total.sum, cells);
         break;
       case Selection::Kind::kAverage: {
         const int64_t count = total.count > 0 ? total.count : 1;

@@ -134,8 +134,7 @@ bool MergeElements(std::string_view older, std::string_view newer,
   bool has_b = b_reader.Next(&b);
   while (has_a || has_b) {
     const int order = !has_a ? 1 : !has_b ? -1 : a.path.compare(b.path);
-    const StoredCell& cell =
-        order < 0 ? a : order > 0 ? b : Wins(b, a) ? b : a;
+    const StoredCell& cell = order < 0 ? a : order > 0 ? b : Wins(b, a) ? b : a;
     if (cell.timestamp > shadow) AppendElement(cell, out);
     if (order <= 0) has_a = a_reader.Next(&a);
     if (order >= 0) has_b = b_reader.Next(&b);
@@ -144,14 +143,14 @@ bool MergeElements(std::string_view older, std::string_view newer,
 }
 
 // Writes what is left of a cell below a tombstone of the row.
-bool PutMerged(const StoredCell* older, const StoredCell* newer,
-               int64_t shadow, std::string* out) {
+bool PutMerged(const StoredCell* older, const StoredCell* newer, int64_t shadow,
+               std::string* out) {
   const StoredCell& any = older != nullptr ? *older : *newer;
   const bool complex = (older && older->kind == CellKind::kComplex) ||
                        (newer && newer->kind == CellKind::kComplex);
   if (!complex) {
-    const StoredCell cell =
-        older && newer ? Reconcile(*older, *newer) : any;
+    StoredCell cell = older && newer ? Reconcile(*older, *newer) : any;
+    if (shadow != kNoTimestamp) cell.reset = false;
     if (cell.timestamp > shadow || cell.kind == CellKind::kCounter) {
       AppendCell(cell, out);
     }
@@ -393,24 +392,18 @@ bool MergeRecords(std::string_view older, std::string_view newer,
   bool has_a = a_reader.NextCell(&a);
   bool has_b = b_reader.NextCell(&b);
   while (has_a || has_b) {
-    const int order = !has_a              ? 1
-                      : !has_b            ? -1
+    const int order = !has_a                ? 1
+                      : !has_b              ? -1
                       : a.column < b.column ? -1
                       : a.column > b.column ? 1
                                             : 0;
-    // A counter that the newer record deletes with its row starts again.
-    StoredCell reset;
+    // A counter that the newer record deletes with its row starts again; in a
+    // record with a tombstone the counter is what came after it.
     const StoredCell* older_cell = order <= 0 ? &a : nullptr;
     const StoredCell* newer_cell = order >= 0 ? &b : nullptr;
-    if (b_header.tombstone != kNoTimestamp) {
-      if (older_cell && older_cell->kind == CellKind::kCounter) {
-        older_cell = nullptr;
-      }
-      if (newer_cell && newer_cell->kind == CellKind::kCounter) {
-        reset = *newer_cell;
-        reset.reset = true;
-        newer_cell = &reset;
-      }
+    if (b_header.tombstone != kNoTimestamp && older_cell &&
+        older_cell->kind == CellKind::kCounter) {
+      older_cell = nullptr;
     }
     if ((older_cell || newer_cell) &&
         !PutMerged(older_cell, newer_cell, header.tombstone, merged)) {

@@ -10,8 +10,8 @@ namespace cql::node {
 namespace {
 
 absl::Status Corrupted(const Table& table) {
-  return absl::DataLossError(StrCat("a row of ", table.keyspace, ".",
-                                    table.name, " cannot be read"));
+  return absl::DataLossError(
+      StrCat("a row of ", table.keyspace, ".", table.name, " cannot be read"));
 }
 
 }  // namespace
@@ -79,8 +79,7 @@ absl::Status RowView::SetRow(std::string_view clustering_key,
   for (size_t i = regular_begin_; i < cells_.size(); ++i) {
     cells_[i].form = Form::kNull;
   }
-  absl::Status status =
-      ReadCells(record, shadow, ColumnKind::kRegular, alive);
+  absl::Status status = ReadCells(record, shadow, ColumnKind::kRegular, alive);
   if (!status.ok() || !*alive || !clustering_needed_) return status;
   return DecodeClustering(clustering_key);
 }
@@ -125,9 +124,9 @@ absl::Status RowView::ReadCells(std::string_view record, int64_t shadow,
   *alive = kind == ColumnKind::kRegular && header.IsAlive(shadow, now_s_);
   StoredCell stored;
   while (reader.NextCell(&stored)) {
-    const int32_t at =
-        stored.column < table_->by_id.size() ? table_->by_id[stored.column]
-                                             : -1;
+    const int32_t at = stored.column < table_->by_id.size()
+                           ? table_->by_id[stored.column]
+                           : -1;
     if (at < 0) continue;  // The column was dropped.
     Cell& cell = cells_[at];
     if (stored.kind == CellKind::kComplex) {

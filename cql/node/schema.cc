@@ -41,8 +41,7 @@ absl::Status ReadKeyspaceProperties(
   for (const ast::Property& property : properties) {
     if (property.name == "replication") {
       if (property.value.kind != ast::Term::Kind::kMap) {
-        return MakeError(ServerCode::kConfigError,
-                         "replication must be a map");
+        return MakeError(ServerCode::kConfigError, "replication must be a map");
       }
       keyspace->replication.clear();
       const auto& items = property.value.items;
@@ -79,33 +78,32 @@ absl::Status ReadKeyspaceProperties(
 
 // Options that tables of Cassandra 4 and ScyllaDB have; they mean nothing to
 // this node, but are kept and shown.
-constexpr std::string_view kTableOptions[] = {
-    "additional_write_policy",
-    "allow_auto_snapshot",
-    "bloom_filter_fp_chance",
-    "caching",
-    "cdc",
-    "comment",
-    "compaction",
-    "compression",
-    "crc_check_chance",
-    "dclocal_read_repair_chance",
-    "extensions",
-    "gc_grace_seconds",
-    "id",
-    "in_memory",
-    "incremental_backups",
-    "max_index_interval",
-    "memtable",
-    "memtable_flush_period_in_ms",
-    "min_index_interval",
-    "paxos_grace_seconds",
-    "per_partition_rate_limit",
-    "read_repair",
-    "read_repair_chance",
-    "speculative_retry",
-    "synchronous_updates",
-    "tombstone_gc"};
+constexpr std::string_view kTableOptions[] = {"additional_write_policy",
+                                              "allow_auto_snapshot",
+                                              "bloom_filter_fp_chance",
+                                              "caching",
+                                              "cdc",
+                                              "comment",
+                                              "compaction",
+                                              "compression",
+                                              "crc_check_chance",
+                                              "dclocal_read_repair_chance",
+                                              "extensions",
+                                              "gc_grace_seconds",
+                                              "id",
+                                              "in_memory",
+                                              "incremental_backups",
+                                              "max_index_interval",
+                                              "memtable",
+                                              "memtable_flush_period_in_ms",
+                                              "min_index_interval",
+                                              "paxos_grace_seconds",
+                                              "per_partition_rate_limit",
+                                              "read_repair",
+                                              "read_repair_chance",
+                                              "speculative_retry",
+                                              "synchronous_updates",
+                                              "tombstone_gc"};
 
 absl::Status ReadTableProperties(const std::vector<ast::Property>& properties,
                                  Table* table) {
@@ -115,10 +113,9 @@ absl::Status ReadTableProperties(const std::vector<ast::Property>& properties,
       int32_t ttl;
       if (!ParseNumber(PlainText(property.value), &ttl) || ttl < 0 ||
           ttl > kMax) {
-        return MakeError(
-            ServerCode::kConfigError,
-            StrCat("default_time_to_live must be between 0 and ", kMax,
-                   " (got ", TermText(property.value), ")"));
+        return MakeError(ServerCode::kConfigError,
+                         StrCat("default_time_to_live must be between 0 and ",
+                                kMax, " (got ", TermText(property.value), ")"));
       }
       if (ttl > 0 && table->is_counter) {
         return InvalidError(
@@ -132,10 +129,10 @@ absl::Status ReadTableProperties(const std::vector<ast::Property>& properties,
       return MakeError(ServerCode::kSyntaxError,
                        StrCat("Unknown property '", property.name, "'"));
     }
-    table->properties[property.name] = property.value.kind ==
-                                               ast::Term::Kind::kString
-                                           ? property.value.text
-                                           : TermText(property.value);
+    table->properties[property.name] =
+        property.value.kind == ast::Term::Kind::kString
+            ? property.value.text
+            : TermText(property.value);
   }
   return absl::OkStatus();
 }
@@ -224,8 +221,7 @@ absl::Status SchemaExecutor::Load() {
   }
   for (const auto& [name, keyspace] : catalog_->keyspaces()) {
     for (const auto& [table_name, table] : keyspace.tables) {
-      auto headers =
-          storage_->ReadMeta(HeadersRecordName(table->storage_id));
+      auto headers = storage_->ReadMeta(HeadersRecordName(table->storage_id));
       if (!headers.ok()) return headers.status();
       table->state->has_headers = !headers->empty();
     }
@@ -404,8 +400,8 @@ absl::StatusOr<std::shared_ptr<Table>> SchemaExecutor::MakeTable(
   };
   absl::Status status =
       set_key(create.partition_key, ColumnKind::kPartitionKey);
-  if (status.ok()) status = set_key(create.clustering_key,
-                                    ColumnKind::kClustering);
+  if (status.ok())
+    status = set_key(create.clustering_key, ColumnKind::kClustering);
   if (!status.ok()) return status;
   size_t next = 0;
   for (const auto& [name, descending] : create.clustering_order) {
@@ -484,8 +480,8 @@ absl::Status SchemaExecutor::AddColumns(const ast::AlterTable& alter,
   for (const ast::ColumnDefinition& definition : alter.add) {
     if (table->Find(definition.name) >= 0) {
       if (alter.if_column) continue;
-      return InvalidError(StrCat("Column with name '", definition.name,
-                                 "' already exists"));
+      return InvalidError(
+          StrCat("Column with name '", definition.name, "' already exists"));
     }
     absl::StatusOr<TypeRef> type =
         catalog_->ResolveType(definition.type, table->keyspace);
@@ -604,8 +600,8 @@ absl::Status SchemaExecutor::Create(const ast::CreateType& create,
   if ((*keyspace)->types.count(name) > 0) {
     if (create.if_not_exists) return absl::OkStatus();
     return InvalidError(StrCat("A user type with name '", name,
-                               "' already exists in keyspace '",
-                               *keyspace_name, "'"));
+                               "' already exists in keyspace '", *keyspace_name,
+                               "'"));
   }
   if (catalog_->type_count() >= limits_->user_types_max) {
     return InvalidError(
@@ -632,15 +628,14 @@ absl::Status SchemaExecutor::Create(const ast::CreateType& create,
       return InvalidError("A user type cannot contain counters");
     }
     if ((*field_type)->id == TypeId::kUser && !(*field_type)->frozen) {
-      return InvalidError(StrCat(
-          "A user type cannot contain non-frozen UDTs: ", field.name));
+      return InvalidError(
+          StrCat("A user type cannot contain non-frozen UDTs: ", field.name));
     }
     type->field_names.push_back(field.name);
     type->parameters.push_back(*std::move(field_type));
   }
   rocksdb::WriteBatch batch;
-  batch.Put(CatalogKey(TypeRecordKey(*keyspace_name, name)),
-            EncodeType(*type));
+  batch.Put(CatalogKey(TypeRecordKey(*keyspace_name, name)), EncodeType(*type));
   absl::Status status = Commit(&batch);
   if (!status.ok()) return status;
   catalog_->PutType(*keyspace_name, std::move(type));
@@ -657,8 +652,8 @@ absl::Status SchemaExecutor::Alter(const ast::AlterType& alter,
   auto found = (*keyspace)->types.find(alter.type.table);
   if (found == (*keyspace)->types.end()) {
     if (alter.if_exists) return absl::OkStatus();
-    return InvalidError(StrCat("Type '", *keyspace_name, ".",
-                               alter.type.table, "' doesn't exist"));
+    return InvalidError(StrCat("Type '", *keyspace_name, ".", alter.type.table,
+                               "' doesn't exist"));
   }
   auto type = std::make_shared<CqlType>(*found->second);
   const auto find_field = [&](const std::string& name) {
@@ -673,8 +668,8 @@ absl::Status SchemaExecutor::Alter(const ast::AlterType& alter,
         catalog_->ResolveType(field.type, *keyspace_name);
     if (!field_type.ok()) return field_type.status();
     if (Uses(**field_type, type->name)) {
-      return InvalidError(StrCat("Cannot add a field of type ", type->name,
-                                 " to itself"));
+      return InvalidError(
+          StrCat("Cannot add a field of type ", type->name, " to itself"));
     }
     if ((*field_type)->id == TypeId::kCounter ||
         type->parameters.size() >= limits_->columns_max) {
@@ -687,9 +682,9 @@ absl::Status SchemaExecutor::Alter(const ast::AlterType& alter,
     auto field = find_field(from);
     if (field == type->field_names.end() ||
         find_field(to) != type->field_names.end()) {
-      return InvalidError(
-          StrCat("Cannot rename field ", from, " to ", to, " in type ",
-                 type->name, ": no such field, or the name is taken"));
+      return InvalidError(StrCat("Cannot rename field ", from, " to ", to,
+                                 " in type ", type->name,
+                                 ": no such field, or the name is taken"));
     }
     *field = to;
   }
@@ -773,8 +768,8 @@ absl::Status SchemaExecutor::Drop(const ast::Drop& drop, Result* result) {
   auto found = (*keyspace)->tables.find(drop.name.table);
   if (found == (*keyspace)->tables.end()) {
     if (drop.if_exists) return absl::OkStatus();
-    return InvalidError(StrCat("Table '", *keyspace_name, ".",
-                               drop.name.table, "' doesn't exist"));
+    return InvalidError(StrCat("Table '", *keyspace_name, ".", drop.name.table,
+                               "' doesn't exist"));
   }
   DeleteTable(*found->second, &batch);
   batch.Delete(CatalogKey(TableRecordKey(*keyspace_name, drop.name.table)));

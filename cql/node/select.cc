@@ -66,7 +66,7 @@ absl::Status SelectExecutor::Run(const SelectPlan& plan, EvalContext* context,
   if (!status.ok()) return status;
   projection_.Start(&plan, context, uuids_);
   if (limit_ > position_.rows) {
-    status = is_virtual ? RunVirtual()
+    status = is_virtual                     ? RunVirtual()
              : plan.where.partition.empty() ? RunTokens()
                                             : RunPartitions();
     if (!status.ok()) return status;
@@ -82,8 +82,7 @@ absl::Status SelectExecutor::Run(const SelectPlan& plan, EvalContext* context,
 }
 
 absl::Status SelectExecutor::ReadLimit(const std::optional<BoundTerm>& term,
-                                       std::string_view name,
-                                       uint64_t* limit) {
+                                       std::string_view name, uint64_t* limit) {
   *limit = kNoLimit;
   if (!term.has_value()) return absl::OkStatus();
   Value value;
@@ -144,8 +143,8 @@ absl::Status SelectExecutor::RunPartitions() {
   absl::Status status = EvaluatePartitions(*table_, plan_->where, *limits_,
                                            context_, &partitions);
   if (!status.ok()) return status;
-  status = EvaluateIntervals(*table_, plan_->where, *limits_, context_,
-                             &intervals_);
+  status =
+      EvaluateIntervals(*table_, plan_->where, *limits_, context_, &intervals_);
   if (!status.ok()) return status;
   if (partitions.size() > 1 && !plan_->order_by.empty()) {
     return RunOrdered(partitions);

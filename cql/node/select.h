@@ -71,8 +71,8 @@ class SelectExecutor {
   Result* result_ = nullptr;
   uint64_t statement_hash_ = 0;
   bool paged_ = false;
-  uint64_t page_rows_ = 0;       // Of a page; meaningless unless paged_.
-  uint64_t limit_ = 0;           // Of all pages.
+  uint64_t page_rows_ = 0;  // Of a page; meaningless unless paged_.
+  uint64_t limit_ = 0;      // Of all pages.
   uint64_t partition_limit_ = 0;
   uint64_t scanned_ = 0;
   bool page_full_ = false;
@@ -85,7 +85,7 @@ class SelectExecutor {
   Projection projection_;
   PartitionHeader header_;
   std::vector<KeyInterval> intervals_;
-  std::string partition_;      // Prefix of the keys of the partition.
+  std::string partition_;  // Prefix of the keys of the partition.
   std::string partition_key_;
   std::string key_;
   std::string end_key_;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdarg>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -69,6 +70,15 @@ class RowPurge : public rocksdb::CompactionFilter {
   const char* Name() const override { return "ringplane.purge"; }
 };
 
+// RocksDB's own log would be a file that it aborts over when the disk is full.
+// What matters of it comes as a status.
+class NoLogger : public rocksdb::Logger {
+ public:
+  NoLogger() : rocksdb::Logger(rocksdb::InfoLogLevel::FATAL_LEVEL) {}
+  using rocksdb::Logger::Logv;
+  void Logv(const char* /*format*/, va_list /*arguments*/) override {}
+};
+
 absl::Status SystemError(int error, std::string message) {
   StrAppend(&message, ": ", std::strerror(error));
   switch (error) {
@@ -101,8 +111,8 @@ absl::Status StoreError(const std::string& message,
 // Creates a file whose content is there, or the file is not.
 absl::Status WriteWhole(const std::string& path, std::string_view content) {
   const std::string draft = path + ".new";
-  const int fd = open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-                      0644);
+  const int fd =
+      open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return SystemError(errno, StrCat("cannot create ", draft));
   int error = 0;
   if (write(fd, content.data(), content.size()) !=
@@ -142,9 +152,9 @@ class Storage::Listener : public rocksdb::EventListener {
     std::lock_guard<std::mutex> lock(mutex_);
     ServerError error;
     error.code = ServerCode::kServerError;
-    error.message = StrCat(no_space_ ? "disk full; " : "",
-                           "writes are refused until the node is restarted: ",
-                           message_);
+    error.message =
+        StrCat(no_space_ ? "disk full; " : "",
+               "writes are refused until the node is restarted: ", message_);
     return ToStatus(error);
   }
 
@@ -169,6 +179,15 @@ Storage::~Storage() {
   iterator_.reset();
   if (db_ != nullptr) {
     if (NeedsSync()) Sync().IgnoreError();
+    if (!listener_->status().ok()) {
+      // Debian's RocksDB aborts when it closes a log that it could not write.
+      // So the folder stays open, and locked, until the process ends.
+      static auto& abandoned = *new std::vector<rocksdb::DB*>();
+      static auto& mutex = *new std::mutex();
+      std::lock_guard<std::mutex> lock(mutex);
+      abandoned.push_back(db_.release());
+      return;
+    }
     db_->Close().PermitUncheckedError();
     db_.reset();
   }
@@ -209,11 +228,11 @@ absl::Status Storage::PrepareFolder(const std::string& folder) {
     }
     const std::string_view found(content, static_cast<size_t>(size));
     if (found == kFormat) return absl::OkStatus();
-    return absl::FailedPreconditionError(StrCat(
-        "data folder ", folder, " was written by another version: ",
-        kFormatFile, " says \"", found.substr(0, found.find('\n')),
-        "\", this program reads \"", kFormat.substr(0, kFormat.size() - 1),
-        "\""));
+    return absl::FailedPreconditionError(
+        StrCat("data folder ", folder,
+               " was written by another version: ", kFormatFile, " says \"",
+               found.substr(0, found.find('\n')), "\", this program reads \"",
+               kFormat.substr(0, kFormat.size() - 1), "\""));
   }
   if (errno != ENOENT) {
     return SystemError(errno, StrCat("cannot open ", format_path));
@@ -222,8 +241,7 @@ absl::Status Storage::PrepareFolder(const std::string& folder) {
     const std::string name = entry.path().filename().string();
     if (name == kLockFile || name == StrCat(kFormatFile, ".new")) continue;
     return absl::FailedPreconditionError(
-        StrCat("data folder ", folder,
-               " holds something else (", name,
+        StrCat("data folder ", folder, " holds something else (", name,
                "): it must be empty or one of this program's"));
   }
   if (error) {
@@ -248,8 +266,7 @@ absl::Status Storage::OpenStore(const EngineOptions& options) {
   store.write_buffer_size = options.memtable_bytes;
   store.max_background_jobs = 2;
   store.max_open_files = 512;
-  store.keep_log_file_num = 2;
-  store.info_log_level = rocksdb::WARN_LEVEL;
+  store.info_log = std::make_shared<NoLogger>();
   store.stats_dump_period_sec = 0;
   store.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   // Recovering by itself would acknowledge writes again behind our back.
@@ -273,9 +290,8 @@ absl::Status Storage::OpenStore(const EngineOptions& options) {
 absl::Status Storage::Get(std::string_view key, rocksdb::PinnableSlice* record,
                           bool* found) {
   record->Reset();
-  const rocksdb::Status status =
-      db_->Get(rocksdb::ReadOptions(), db_->DefaultColumnFamily(),
-               ToSlice(key), record);
+  const rocksdb::Status status = db_->Get(
+      rocksdb::ReadOptions(), db_->DefaultColumnFamily(), ToSlice(key), record);
   *found = status.ok();
   if (status.ok() || status.IsNotFound()) return absl::OkStatus();
   return StoreError("cannot read", status);

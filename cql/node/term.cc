@@ -11,8 +11,8 @@ namespace {
 
 absl::Status InvalidValue(const BoundTerm& term, const absl::Status& why) {
   return InvalidError(StrCat("Invalid value for ", term.name, " of type ",
-                                   TypeText(*term.type), ": ",
-                                   GetError(why).message));
+                             TypeText(*term.type), ": ",
+                             GetError(why).message));
 }
 
 struct Element {
@@ -44,8 +44,8 @@ void AppendSortedCollection(const CqlType& type, std::string_view value,
   // Of equal keys the last stays.
   size_t kept = 0;
   for (size_t i = 0; i < elements.size(); ++i) {
-    if (kept > 0 && CompareValues(key_type, elements[kept - 1].key,
-                                  elements[i].key) == 0) {
+    if (kept > 0 &&
+        CompareValues(key_type, elements[kept - 1].key, elements[i].key) == 0) {
       elements[kept - 1] = elements[i];
     } else {
       elements[kept++] = elements[i];
@@ -130,8 +130,8 @@ absl::Status EvalContext::EvaluateComposite(const BoundTerm& term,
     absl::Status status = Evaluate(item, &part);
     if (!status.ok()) return status;
     if (part.kind == Value::Kind::kUnset) {
-      return InvalidError(StrCat("Invalid unset value inside ",
-                                       TypeText(*term.type)));
+      return InvalidError(
+          StrCat("Invalid unset value inside ", TypeText(*term.type)));
     }
     if (part.kind == Value::Kind::kNull) {
       if (collection) {
@@ -143,10 +143,9 @@ absl::Status EvalContext::EvaluateComposite(const BoundTerm& term,
     }
   }
   if (made->size() > limits_->value_bytes_max) {
-    return InvalidError(StrCat("Value for ", term.name, " of ",
-                                     made->size(),
-                                     " bytes is longer than the limit of ",
-                                     limits_->value_bytes_max));
+    return InvalidError(StrCat("Value for ", term.name, " of ", made->size(),
+                               " bytes is longer than the limit of ",
+                               limits_->value_bytes_max));
   }
   if (term.type->id == TypeId::kSet || term.type->id == TypeId::kMap) {
     std::string* sorted = NewString();

@@ -17,9 +17,10 @@ namespace {
 constexpr int kSimpleTypes = static_cast<int>(TypeId::kVarint) + 1;
 
 constexpr std::array<std::string_view, kSimpleTypes> kNames = {
-    "ascii", "bigint", "blob",      "boolean",  "counter", "date", "decimal",
-    "double", "duration", "float",  "inet",     "int",     "smallint", "text",
-    "time",  "timestamp", "timeuuid", "tinyint", "uuid",   "varint"};
+    "ascii",     "bigint",   "blob",     "boolean",  "counter",
+    "date",      "decimal",  "double",   "duration", "float",
+    "inet",      "int",      "smallint", "text",     "time",
+    "timestamp", "timeuuid", "tinyint",  "uuid",     "varint"};
 
 // A name as CQL text would have to write it.
 std::string QuotedIfNeeded(std::string_view name) {
@@ -42,8 +43,7 @@ std::string TupleText(const CqlType& type) {
 
 absl::Status WrongSize(size_t expected, TypeId id, size_t size) {
   return InvalidError(StrCat("Expected ", expected, " byte ",
-                                   kNames[static_cast<int>(id)], " (", size,
-                                   ")"));
+                             kNames[static_cast<int>(id)], " (", size, ")"));
 }
 
 bool IsUtf8(std::string_view text) {
@@ -114,8 +114,7 @@ absl::Status ValidateCollection(const CqlType& type, std::string_view bytes) {
     }
   }
   if (!reader.empty()) {
-    return InvalidError(StrCat("Unexpected bytes after ",
-                                     TypeText(type)));
+    return InvalidError(StrCat("Unexpected bytes after ", TypeText(type)));
   }
   return absl::OkStatus();
 }
@@ -134,8 +133,7 @@ absl::Status ValidateTuple(const CqlType& type, std::string_view bytes) {
     if (!status.ok()) return status;
   }
   if (!reader.empty()) {
-    return InvalidError(StrCat("More components than ",
-                                     TypeText(type)));
+    return InvalidError(StrCat("More components than ", TypeText(type)));
   }
   return absl::OkStatus();
 }
@@ -182,7 +180,7 @@ std::string TypeText(const CqlType& type) {
       break;
     case TypeId::kMap:
       text = StrCat("map<", TypeText(*type.parameters[0]), ", ",
-                          TypeText(*type.parameters[1]), ">");
+                    TypeText(*type.parameters[1]), ">");
       break;
     case TypeId::kTuple:
       // A tuple is always frozen, and shown so.
@@ -200,8 +198,8 @@ std::string TypeText(const CqlType& type) {
 
 bool SameType(const CqlType& a, const CqlType& b) {
   if (a.id != b.id || a.frozen != b.frozen ||
-      a.parameters.size() != b.parameters.size() ||
-      a.keyspace != b.keyspace || a.name != b.name) {
+      a.parameters.size() != b.parameters.size() || a.keyspace != b.keyspace ||
+      a.name != b.name) {
     return false;
   }
   for (size_t i = 0; i < a.parameters.size(); ++i) {
@@ -281,8 +279,7 @@ absl::Status ValidateValue(const CqlType& type, std::string_view bytes) {
     case TypeId::kDecimal: {
       constexpr int32_t kScaleMax = 1000000;
       if (bytes.size() < 5 || bytes.size() > 4 + kBigBytesMax) {
-        return InvalidError(
-            StrCat("Decimal of ", bytes.size(), " bytes"));
+        return InvalidError(StrCat("Decimal of ", bytes.size(), " bytes"));
       }
       const auto scale = LoadBig<int32_t>(bytes.data());
       if (scale > kScaleMax || scale < -kScaleMax) {
@@ -305,8 +302,7 @@ absl::Status ValidateValue(const CqlType& type, std::string_view bytes) {
   }
 }
 
-int CompareValues(const CqlType& type, std::string_view a,
-                  std::string_view b) {
+int CompareValues(const CqlType& type, std::string_view a, std::string_view b) {
   switch (type.id) {
     case TypeId::kBigint:
     case TypeId::kCounter:

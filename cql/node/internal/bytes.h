@@ -44,9 +44,7 @@ inline void AppendBytes(std::string_view bytes, std::string* out) {
   AppendBig(static_cast<int32_t>(bytes.size()), out);
   out->append(bytes);
 }
-inline void AppendNullBytes(std::string* out) {
-  AppendBig(int32_t{-1}, out);
-}
+inline void AppendNullBytes(std::string* out) { AppendBig(int32_t{-1}, out); }
 
 // Reads parts off the front of bytes that may be anything.
 class ByteReader {

@@ -86,8 +86,7 @@ class Parser {
   bool ParseIfExists(bool* flag);
   bool ParseProperties(std::vector<ast::Property>* properties);
   bool ParseProperty(std::vector<ast::Property>* properties);
-  bool ParseClusteringOrder(
-      std::vector<std::pair<std::string, bool>>* order);
+  bool ParseClusteringOrder(std::vector<std::pair<std::string, bool>>* order);
   bool ParseCreateTable(ast::CreateTable* create);
   bool ParsePrimaryKey(ast::CreateTable* create);
   bool ParseColumnDefinition(bool static_allowed,
