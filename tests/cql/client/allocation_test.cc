@@ -59,6 +59,7 @@ Task<bool> RunQueries(Session* session, const PreparedStatement* select,
       if (!rows.ok()) co_return false;
     }
   }
+  *allocated = allocations - before;
   co_return true;
 }
 
@@ -76,12 +77,12 @@ Task<void> Measure(ioloop::Loop* loop, std::string contact) {
   while ((*session)->connections() < 9) {
     co_await ioloop::SleepFor(loop, absl::Milliseconds(5));
   }
-  uint64_t total = 0;
-  bool ok = co_await RunQueries(session->get(), *select, *update, 200, &total);
+  uint64_t total = 0, used = 0;
+  bool ok =
+      co_await RunQueries(session->get(), *select, *update, 200, &total, &used);
   EXPECT_TRUE(ok);
-  const uint64_t before = allocations;
-  ok = co_await RunQueries(session->get(), *select, *update, 500, &total);
-  const uint64_t used = allocations - before;
+  ok =
+      co_await RunQueries(session->get(), *select, *update, 500, &total, &used);
   EXPECT_TRUE(ok);
   EXPECT_EQ(used, 0u) << "in " << 500 * 11 << " queries";
   co_await (*session)->Close();
