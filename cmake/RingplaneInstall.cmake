@@ -1,11 +1,6 @@
 # `cmake --install`: a CMake package, `find_package(ringplane COMPONENTS ioloop
 # cql)`, and pkg-config files for programs that embed the loop or the client.
 
-# A tree with a library left out builds and tests, but is nothing to install.
-if(NOT TARGET cql OR NOT TARGET cql_protocol)
-  return()
-endif()
-
 include(CMakePackageConfigHelpers)
 
 install(TARGETS ioloop cql cql_protocol EXPORT ringplane-targets
@@ -31,7 +26,3 @@ foreach(library ioloop cql)
   install(FILES "${PROJECT_BINARY_DIR}/ringplane-${library}.pc"
     DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 endforeach()
-
-if(RINGPLANE_SERVICE AND TARGET ringplane)
-  install(TARGETS ringplane RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
-endif()

@@ -163,8 +163,9 @@ absl::Status AddKeyspaces(Engine* engine) {
 }
 
 void AppendTableRow(const Table& table, RowBuilder* row) {
-  std::vector<std::string> flags = {"compound"};
-  if (table.is_counter) flags.insert(flags.begin() + 1, "counter");
+  std::vector<std::string> flags;
+  flags.push_back("compound");
+  if (table.is_counter) flags.push_back("counter");
   row->Text(table.keyspace);
   row->Text(table.name);
   row->Double(0.01);
