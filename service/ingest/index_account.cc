@@ -273,9 +273,9 @@ ioloop::Task<absl::Status> Indexer::SetTrustedVerifier(std::string_view did,
       absl::StatusOr<StoredRecord> stored = co_await state.ReadRecord(row.uri);
       if (!stored.ok()) co_return stored.status();
       if (!stored->live()) continue;
-      absl::StatusOr<Indexed> indexed =
+      std::optional<Indexed> indexed =
           state.FromStore(*ParseRecordUri(row.uri), *stored);
-      if (!indexed.ok()) co_return indexed.status();
+      if (!indexed) continue;
       if (trusted) {
         status = co_await state.WriteVerification(*indexed);
       } else {

@@ -145,8 +145,8 @@ ioloop::Task<absl::StatusOr<Record>> Indexer::State::ReadGate(Collection gate,
   absl::StatusOr<StoredRecord> stored = co_await ReadRecord(uri);
   if (!stored.ok()) co_return stored.status();
   if (!stored->live()) co_return record;
-  absl::StatusOr<Indexed> indexed = FromStore(*ParseRecordUri(uri), *stored);
-  if (!indexed.ok()) co_return indexed.status();
+  std::optional<Indexed> indexed = FromStore(*ParseRecordUri(uri), *stored);
+  if (!indexed) co_return record;
   *found = true;
   co_return indexed->record;
 }
@@ -159,9 +159,8 @@ ioloop::Task<absl::StatusOr<bool>> Indexer::State::ViolatesThreadGate(
     absl::StatusOr<StoredRecord> stored = co_await ReadRecord(root);
     if (!stored.ok()) co_return stored.status();
     if (stored->live()) {
-      absl::StatusOr<Indexed> post = FromStore(*ParseRecordUri(root), *stored);
-      if (!post.ok()) co_return post.status();
-      if (Contains(post->record.mentions, replier)) co_return false;
+      std::optional<Indexed> post = FromStore(*ParseRecordUri(root), *stored);
+      if (post && Contains(post->record.mentions, replier)) co_return false;
     }
   }
   const std::string_view follow = CollectionNsid(Collection::kFollow);

@@ -226,13 +226,14 @@ ioloop::Task<absl::StatusOr<Indexer::Outcome>> Indexer::State::ApplyCommit(
   std::string notified;
   if (stored->live()) {
     const UriParts parts = *ParseRecordUri(now.uri);
-    absl::StatusOr<Indexed> old = FromStore(parts, *stored);
-    if (!old.ok()) co_return old.status();
-    bool replaced = !IsPair(*collection) || SamePair(*old, now);
-    status = co_await Unindex(*old, *stored, replaced, event.time_us);
-    if (!status.ok()) co_return status;
+    std::optional<Indexed> old = FromStore(parts, *stored);
+    if (old) {
+      const bool replaced = !IsPair(*collection) || SamePair(*old, now);
+      status = co_await Unindex(*old, *stored, replaced, event.time_us);
+      if (!status.ok()) co_return status;
+    }
     // Who joined through a starter pack did so once.
-    if (*collection == Collection::kProfile &&
+    if (old && *collection == Collection::kProfile &&
         old->record.joined_via_starter_pack ==
             now.record.joined_via_starter_pack) {
       notified = stored->notified;
@@ -275,14 +276,11 @@ ioloop::Task<absl::StatusOr<StoredRecord>> Indexer::State::ReadRecord(
   co_return stored;
 }
 
-absl::StatusOr<Indexed> Indexer::State::FromStore(const UriParts& parts,
-                                                  const StoredRecord& stored) {
+std::optional<Indexed> Indexer::State::FromStore(const UriParts& parts,
+                                                 const StoredRecord& stored) {
   std::optional<Collection> collection = FindCollection(parts.collection);
+  if (!collection) return std::nullopt;
   Indexed old;
-  if (!collection) {
-    return absl::InvalidArgumentError(
-        Cat("collection: ", parts.collection, " is not served"));
-  }
   old.did = parts.did;
   old.collection = *collection;
   old.nsid = parts.collection;
@@ -294,8 +292,9 @@ absl::StatusOr<Indexed> Indexer::State::FromStore(const UriParts& parts,
   absl::Status status = parser.Parse(*collection, parts.did, parts.rkey,
                                      stored.json, &old.record);
   if (!status.ok()) {
-    return absl::DataLossError(
-        Cat("the store's copy of ", old.uri, ": ", View(status.message())));
+    RINGPLANE_LOG(kError, "cannot read a stored record", {"uri", old.uri},
+                  {"why", View(status.message())});
+    return std::nullopt;
   }
   return old;
 }
@@ -336,13 +335,14 @@ ioloop::Task<absl::Status> Indexer::State::RemoveRecord(std::string uri,
                                                         int64_t time_us) {
   const UriParts parts = *ParseRecordUri(uri);
   if (stored.live()) {
-    absl::StatusOr<Indexed> old = FromStore(parts, stored);
-    if (!old.ok()) co_return old.status();
-    absl::Status status = co_await Unindex(*old, stored, false, time_us);
+    std::optional<Indexed> old = FromStore(parts, stored);
+    absl::Status status;
+    if (old) status = co_await Unindex(*old, stored, false, time_us);
     if (!status.ok()) co_return status;
-    if (IsActorRecord(old->collection, old->rkey)) {
-      status = co_await writer.Write(statements.remove_actor_record, old->did,
-                                     old->nsid);
+    std::optional<Collection> collection = FindCollection(parts.collection);
+    if (collection && IsActorRecord(*collection, parts.rkey)) {
+      status = co_await writer.Write(statements.remove_actor_record, parts.did,
+                                     parts.collection);
       if (!status.ok()) co_return status;
     }
   }

@@ -105,9 +105,10 @@ struct Indexer::State {
   // indexer.cc
   ioloop::Task<absl::StatusOr<Outcome>> ApplyCommit(const Event& event);
   ioloop::Task<absl::StatusOr<StoredRecord>> ReadRecord(std::string_view uri);
-  // kInvalidArgument if the store's own JSON is not what was checked once.
-  absl::StatusOr<Indexed> FromStore(const UriParts& parts,
-                                    const StoredRecord& stored);
+  // Nothing, but a line in the log, if the store's own JSON is not what was
+  // checked once: what cannot be read must not stop what comes after it.
+  std::optional<Indexed> FromStore(const UriParts& parts,
+                                   const StoredRecord& stored);
   ioloop::Task<absl::Status> WriteRecord(const Event& event, const Indexed& now,
                                          const PostFlags& flags,
                                          const std::string& notified);

@@ -406,6 +406,14 @@ TEST_F(IndexerTest, MalformedRecordsAreRefusedWhole) {
   EXPECT_EQ(store_.Dump(), before);
 }
 
+// One row that somebody broke must not stop the stream for good.
+TEST_F(IndexerTest, AStoredRecordThatCannotBeReadCanBeRemoved) {
+  const std::string uri = Apply(make_.Post("alice", "1"));
+  store_.Query(Cat("UPDATE records SET record = '{' WHERE uri = '", uri, "'"));
+  Apply(make_.Delete("alice", kPost, "1"));
+  EXPECT_EQ(OfRecord(uri, "cid"), "null");
+}
+
 TEST_F(IndexerTest, AHandleThatMovesLeavesItsAccount) {
   Apply(make_.Identity("alice", "a.test"));
   Apply(make_.Identity("bob", "b.test"));
