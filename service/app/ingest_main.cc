@@ -131,10 +131,11 @@ ioloop::Task<ingest::IngestSummary> RunDirect(
   if (indexer.ok()) {
     ingest::Scheduler scheduler(loop, indexer->get(), direct->scheduler);
     summary = co_await RunInto(&scheduler, loop, fd, options->run, printer);
-    indexer->reset();
   } else {
     summary.status = indexer.status();
   }
+  // Its statements are the session's.
+  if (indexer.ok()) indexer->reset();
   if (redis != nullptr) co_await redis->Close();
   co_await (*session)->Close();
   co_return summary;

@@ -98,6 +98,8 @@ ioloop::Task<absl::Status> LoopService::StartAdmin(
   admin_service_->Register(&admin_router_);
 
   server::Options admin_options = options_->server;
+  // By the time it drains, nobody asks for readiness any more.
+  admin_options.drain_notice = absl::ZeroDuration();
   admin_server_ =
       std::make_unique<server::Server>(loop_, &admin_router_, admin_options);
   admin_server_->SetAuthorizer(
@@ -114,7 +116,6 @@ ioloop::Task<absl::Status> LoopService::StartAdmin(
 
 ioloop::Task<void> LoopService::Drain() {
   if (server_ == nullptr) co_return;
-  drained_ = true;
   server::DrainResult result = co_await server_->Drain();
   if (result.calls_cut > 0) {
     RINGPLANE_LOG(kWarning, "calls were cut off", {"calls", result.calls_cut});
@@ -126,8 +127,9 @@ ioloop::Task<void> LoopService::Stop() {
   co_await tasks_.Join();
   if (admin_server_ != nullptr) {
     static_cast<void>(co_await admin_server_->Drain());
+    co_await admin_server_->Close();
   }
-  if (server_ != nullptr && !drained_) co_await server_->Close();
+  if (server_ != nullptr) co_await server_->Close();
   registrations_.clear();
   admin_server_.reset();
   admin_service_.reset();

@@ -80,7 +80,6 @@ class LoopService {
 
   LoopSnapshot snapshot_;
   ioloop::Event stopping_;
-  bool drained_ = false;
   ioloop::TaskGroup tasks_;
 
   std::unique_ptr<cql::Session> session_;

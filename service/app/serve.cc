@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -218,7 +219,8 @@ ioloop::Task<void> ServeProcess::RunLoop(ioloop::Loop* loop, size_t index) {
   }
   if (status.ok()) status = co_await service.Start(&self->stop);
   if (status.ok() && first) {
-    status = co_await service.StartAdmin([this] { return NotReady(); });
+    std::function<std::string()> not_ready = [this] { return NotReady(); };
+    status = co_await service.StartAdmin(not_ready);
     if (status.ok()) {
       std::lock_guard<std::mutex> lock(mutex_);
       admin_address_ = service.admin_address();

@@ -136,9 +136,6 @@ class Store::Node {
       }
     }
     if (!node.ok()) co_return;
-    RINGPLANE_LOG(kInfo, "embedded node, for development",
-                  {"address", address_}, {"data", options_.data_dir},
-                  {"shards", options_.shards});
     co_await stop->Wait();
     co_await (*node)->Stop();
   }
