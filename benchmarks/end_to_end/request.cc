@@ -5,7 +5,7 @@
 #include <iostream>
 #include <string>
 
-#include "bsky.pb.h"
+#include "proto/bsky.pb.h"
 
 int main() {
   bsky::GetPostRecordsRequest request;

@@ -17,7 +17,7 @@ cql/               ^(cql/[a-z_]+\.h$|cql/internal/|cql/protocol/|ioloop/)
 service/http/      ^(service/http/|ioloop/check\.h$|nghttp2/)
 service/rpc/       ^(service/rpc/|service/http/|ioloop/(check|loop|task)\.h$|google/|zlib|grpc_)
 service/redis/     ^(service/redis/|ioloop/|hiredis)
-service/           ^(service/|cql/|ioloop/|proto/|google/|simdjson|openssl/|admin\.pb|bsky\.pb)
+service/           ^(service/|cql/|ioloop/|proto/|google/|simdjson|openssl/|zlib)
 EOF
 }
 
