@@ -36,7 +36,8 @@ using ioloop::Task;
 
 Task<bool> RunQueries(Session* session, const PreparedStatement* select,
                       const PreparedStatement* update, int64_t count,
-                      uint64_t* total) {
+                      uint64_t* total, uint64_t* allocated) {
+  const uint64_t before = allocations;
   for (int64_t key = 0; key < count; ++key) {
     Query a = session->Execute(*select, key);
     Query b = session->Execute(*select, key + 1);
