@@ -141,7 +141,7 @@ class CommandLineTest(unittest.TestCase):
     def test_mistakes_are_one_line_and_status_2(self):
         self.fails(2, "no command")
         self.fails(2, "cook: unknown command", "cook")
-        self.fails(2, "--listen: unknown flag", "serve", "--listen=x")
+        self.fails(2, "--lissten: unknown flag", "serve", "--lissten=x")
         self.fails(2, "--loops=many: not a valid value", "serve", "--loops=many")
         self.fails(2, "--listen=2510: ", "serve", "--listen=2510")
         self.fails(2, "--cql=nowhere: ", "serve", "--cql=nowhere")
