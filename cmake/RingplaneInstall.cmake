@@ -20,6 +20,9 @@ install(FILES "${PROJECT_BINARY_DIR}/ringplane-config.cmake"
   "${PROJECT_BINARY_DIR}/ringplane-config-version.cmake"
   DESTINATION "${CMAKE_INSTALL_LIBDIR}/cmake/ringplane")
 
+# An install may be moved: the files find it from where they lie.
+file(RELATIVE_PATH RINGPLANE_PC_TO_PREFIX
+  "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 foreach(library ioloop cql)
   configure_file("${CMAKE_CURRENT_LIST_DIR}/${library}.pc.in"
     "${PROJECT_BINARY_DIR}/ringplane-${library}.pc" @ONLY)

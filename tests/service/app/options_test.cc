@@ -94,7 +94,7 @@ TEST_F(OptionsTest, DefaultsAreThoseOfTheLibraries) {
 
 TEST_F(OptionsTest, NamesTheStoresFlagThatIsWrong) {
   absl::SetFlag(&FLAGS_cql, {"10.0.0.1:9042", "10.0.0.2"});
-  EXPECT_EQ(Error(GetStoreOptions()).substr(0, 17), "--cql=10.0.0.2: ");
+  EXPECT_EQ(Error(GetStoreOptions()).substr(0, 16), "--cql=10.0.0.2: ");
   absl::SetFlag(&FLAGS_cql, {"10.0.0.1:9042"});
   EXPECT_EQ(Error(GetStoreOptions()), "");
   absl::SetFlag(&FLAGS_read_consistency, "SOME");
