@@ -342,7 +342,8 @@ ioloop::Task<absl::Status> Lists::WriteDirectory(const ListKey& key,
 ioloop::Task<absl::Status> Lists::Open(const ListKey& key,
                                        std::vector<Bucket>* buckets) {
   // The directory is complete before bucket 0 tells of it, and that before the
-  // new bucket has a row. Closing a bucket twice writes the same.
+  // new bucket has a row. A bucket gets its bounds when it is no longer the
+  // last: one that never gets them is looked at more often, no more.
   Bucket& last = buckets->back();
   absl::StatusOr<std::optional<int64_t>> newest =
       co_await ReadEnd(key, last.number, true);
@@ -355,9 +356,9 @@ ioloop::Task<absl::Status> Lists::Open(const ListKey& key,
   Bucket next;
   next.number = last.number + 1;
 
-  absl::Status status = co_await WriteDirectory(key, last);
+  absl::Status status = co_await WriteDirectory(key, next);
   if (!status.ok()) co_return status;
-  status = co_await WriteDirectory(key, next);
+  status = co_await WriteDirectory(key, last);
   if (!status.ok()) co_return status;
   if (last.number == 0) {
     cql::Query query =
@@ -366,6 +367,14 @@ ioloop::Task<absl::Status> Lists::Open(const ListKey& key,
     if (!rows.ok()) co_return rows.status();
   }
   buckets->push_back(next);
+  co_return absl::OkStatus();
+}
+
+ioloop::Task<absl::Status> Lists::Refresh(const ListKey& key, Bucket* bucket) {
+  absl::StatusOr<Bucket> numbers = co_await ReadNumbers(key, bucket->number);
+  if (!numbers.ok()) co_return numbers.status();
+  bucket->row_count = numbers->row_count;
+  bucket->counted = numbers->counted;
   co_return absl::OkStatus();
 }
 
@@ -396,15 +405,9 @@ ioloop::Task<absl::StatusOr<std::optional<size_t>>> Lists::Locate(
   }
   // What follows works on the numbers of the row's bucket, or of the last.
   const size_t current = at.value_or(buckets->size() - 1);
-  Bucket& bucket = (*buckets)[current];
-  if (bucket.number == 0) {
-    bucket.row_count = first->row_count;
-    bucket.counted = first->counted;
-  } else {
-    absl::StatusOr<Bucket> numbers = co_await ReadNumbers(key, bucket.number);
-    if (!numbers.ok()) co_return numbers.status();
-    bucket.row_count = numbers->row_count;
-    bucket.counted = numbers->counted;
+  if (current > 0 || buckets->size() > 1) {
+    absl::Status status = co_await Refresh(key, &(*buckets)[current]);
+    if (!status.ok()) co_return status;
   }
   co_return at;
 }
@@ -481,6 +484,14 @@ ioloop::Task<absl::Status> Lists::Remove(ListKey key, ListRow row,
     AddNumbersToBatch(&batch, *table.set_numbers, key, bucket);
     absl::Status status = co_await writer_->Write(&batch);
     if (!status.ok()) co_return status;
+  } else if (buckets.size() > 1) {
+    // It may have gone before, when the directory could not be told.
+    for (Bucket& bucket : buckets) {
+      if (!bucket.MayHold(row.sort_ms)) continue;
+      absl::Status status = co_await Refresh(key, &bucket);
+      if (status.ok()) status = co_await WriteDirectory(key, bucket);
+      if (!status.ok()) co_return status;
+    }
   }
   co_return co_await Publish(key, buckets, changed);
 }

@@ -195,6 +195,8 @@ class Lists {
   // Closes the last bucket and opens another.
   ioloop::Task<absl::Status> Open(const ListKey& key,
                                   std::vector<Bucket>* buckets);
+  // Replaces the directory's numbers by the partition's.
+  ioloop::Task<absl::Status> Refresh(const ListKey& key, Bucket* bucket);
   // Where `row` is: an index in `buckets`, whose numbers are then the
   // partition's, or nothing. Leaves `buckets` empty if there is no list.
   ioloop::Task<absl::StatusOr<std::optional<size_t>>> Locate(
