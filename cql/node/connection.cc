@@ -59,9 +59,10 @@ Connection::Connection(Node* node, ioloop::Stream stream,
       info_(info),
       reader_(ReaderOptions()),
       closing_(node->loop_),
-      linger_(node->loop_, this) {}
+      kill_timer_(node->loop_, this) {}
 
 ioloop::Task<void> Connection::Run() {
+  kill_timer_.Arm(node_->loop_->now() + node_->options_.startup_timeout);
   while (state_ != State::kClosing) {
     absl::StatusOr<ioloop::ReceivedBytes> bytes = co_await stream_.Receive();
     if (!bytes.ok() || bytes->empty()) break;
@@ -92,7 +93,7 @@ ioloop::Task<void> Connection::Finish() {
   state_ = State::kClosing;
   info_.ready = false;
   if (!killed_) {
-    linger_.Arm(node_->loop_->now() + kLinger);
+    kill_timer_.Arm(node_->loop_->now() + kLinger);
     if (!held_streams_.empty() || !syncing_streams_.empty()) {
       static_cast<void>(co_await node_->commit_->Flush());
     }
@@ -106,7 +107,7 @@ ioloop::Task<void> Connection::Finish() {
       if (!bytes.ok() || bytes->empty()) break;
       passed += bytes->size();
     }
-    linger_.Disarm();
+    kill_timer_.Disarm();
   }
   closing_.Set();
   co_await tasks_.Join();

@@ -72,11 +72,12 @@ class Connection final : private CommitWaiter {
     kDiscard,
   };
 
-  struct LingerTimer : ioloop::Timer {
-    LingerTimer(ioloop::Loop* loop, Connection* owner)
+  // Of clients that take too long to start, or to take their last answers.
+  struct KillTimer : ioloop::Timer {
+    KillTimer(ioloop::Loop* loop, Connection* owner)
         : Timer(loop,
                 [](Timer* timer) {
-                  static_cast<LingerTimer*>(timer)->connection->Kill();
+                  static_cast<KillTimer*>(timer)->connection->Kill();
                 }),
           connection(owner) {}
     Connection* connection;
@@ -121,6 +122,8 @@ class Connection final : private CommitWaiter {
   // --- connection_requests.cc: one function per request ---
 
   void Dispatch(const protocol::FrameHeader& header, std::string_view body);
+  // Past STARTUP and authentication.
+  void LetIn();
   void OnOptions(int16_t stream);
   void OnStartup(int16_t stream, std::string_view body);
   void OnAuthResponse(int16_t stream, std::string_view body);
@@ -170,7 +173,7 @@ class Connection final : private CommitWaiter {
 
   ioloop::TaskGroup tasks_;
   ioloop::Event closing_;
-  LingerTimer linger_;
+  KillTimer kill_timer_;
 };
 
 }  // namespace cql::node

@@ -121,6 +121,13 @@ void Connection::Dispatch(const FrameHeader& header, std::string_view body) {
   }
 }
 
+void Connection::LetIn() {
+  kill_timer_.Disarm();
+  state_ = State::kReady;
+  info_.ready = true;
+  reader_.set_frame_bytes_max(node_->options_.frame_bytes_max);
+}
+
 void Connection::OnOptions(int16_t stream) {
   std::string body;
   Writer writer(&body);
@@ -145,9 +152,7 @@ void Connection::OnStartup(int16_t stream, std::string_view body) {
   negotiated_ = *negotiated;
   if (node_->options_.username.empty()) {
     Answer(stream, Opcode::kReady, {}, {}, false);
-    state_ = State::kReady;
-    info_.ready = true;
-    reader_.set_frame_bytes_max(node_->options_.frame_bytes_max);
+    LetIn();
     return;
   }
   std::string name;
@@ -185,9 +190,7 @@ void Connection::OnAuthResponse(int16_t stream, std::string_view body) {
   protocol::EncodeAuthToken(&writer, std::nullopt);
   writer.Finish();
   Answer(stream, Opcode::kAuthSuccess, success, {}, false);
-  state_ = State::kReady;
-  info_.ready = true;
-  reader_.set_frame_bytes_max(node_->options_.frame_bytes_max);
+  LetIn();
 }
 
 void Connection::OnRegister(int16_t stream, std::string_view body) {

@@ -346,14 +346,15 @@ void RecordBuilder::Finish(std::string* record) {
   record->clear();
   AppendRowHeader(header, record);
   // By column; the deletion of a collection before its elements, those by path.
-  std::stable_sort(writes_.begin(), writes_.end(),
-                   [this](const Write& a, const Write& b) {
-                     if (a.cell.column != b.cell.column) {
-                       return a.cell.column < b.cell.column;
-                     }
-                     if (a.is_element != b.is_element) return b.is_element;
-                     return Restore(a).path < Restore(b).path;
-                   });
+  std::sort(writes_.begin(), writes_.end(),
+            [this](const Write& a, const Write& b) {
+              if (a.cell.column != b.cell.column) {
+                return a.cell.column < b.cell.column;
+              }
+              if (a.is_element != b.is_element) return b.is_element;
+              const int order = Restore(a).path.compare(Restore(b).path);
+              return order != 0 ? order < 0 : a.bytes_at < b.bytes_at;
+            });
   for (size_t i = 0; i < writes_.size();) {
     size_t end = i + 1;
     while (end < writes_.size() &&

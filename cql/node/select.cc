@@ -191,13 +191,14 @@ absl::Status SelectExecutor::RunOrdered(
     absl::Status status = ReadPartition(false, &step);
     if (!status.ok()) return status;
   }
-  std::stable_sort(collected_.begin(), collected_.end(),
-                   [this](const auto& a, const auto& b) {
-                     return plan_->reversed ? b.first < a.first
-                                            : a.first < b.first;
-                   });
+  std::sort(collected_.begin(), collected_.end(),
+            [this](const Collected& a, const Collected& b) {
+              const int order = a.key.compare(b.key);
+              if (order == 0) return a.number < b.number;
+              return plan_->reversed ? order > 0 : order < 0;
+            });
   if (collected_.size() > limit) collected_.resize(limit);
-  for (const auto& [key, cells] : collected_) result_->rows.append(cells);
+  for (const Collected& row : collected_) result_->rows.append(row.cells);
   result_->row_count = static_cast<uint32_t>(collected_.size());
   collected_.clear();
   return absl::OkStatus();
@@ -416,11 +417,12 @@ absl::Status SelectExecutor::Give(std::string_view clustering, Step* step) {
     return absl::OkStatus();
   }
   if (collecting_) {
-    auto& [key, cells] = collected_.emplace_back();
-    key.assign(clustering);
-    absl::Status status = projection_.Add(&row_, &cells);
+    Collected& row = collected_.emplace_back();
+    row.number = collected_.size();
+    row.key.assign(clustering);
+    absl::Status status = projection_.Add(&row_, &row.cells);
     if (!status.ok()) return status;
-    collected_bytes_ += key.size() + cells.size();
+    collected_bytes_ += row.key.size() + row.cells.size();
   } else {
     absl::Status status = projection_.Add(&row_, &result_->rows);
     if (!status.ok()) return status;

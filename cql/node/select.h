@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -90,9 +89,15 @@ class SelectExecutor {
   std::string key_;
   std::string end_key_;
   rocksdb::PinnableSlice record_;
-  // With ORDER BY over several partitions: (clustering key, cells).
+  // A row that waits to be sorted.
+  struct Collected {
+    std::string key;  // Clustering key.
+    std::string cells;
+    size_t number = 0;
+  };
+  // With ORDER BY over several partitions.
   bool collecting_ = false;
-  std::vector<std::pair<std::string, std::string>> collected_;
+  std::vector<Collected> collected_;
   size_t collected_bytes_ = 0;
 };
 

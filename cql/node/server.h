@@ -23,6 +23,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "cql/node/engine.h"
 #include "cql/node/rules.h"
@@ -67,6 +68,8 @@ struct NodeOptions {
   std::string username;
   std::string password;
 
+  // For STARTUP and authentication; then the connection is reset.
+  absl::Duration startup_timeout = absl::Seconds(10);
   // More are closed as they come.
   uint32_t connections_max = 1024;
   // Of a request; before a connection is let in it is 100,000.

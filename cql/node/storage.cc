@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/compaction_filter.h>
+#include <rocksdb/convenience.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/merge_operator.h>
@@ -182,6 +183,7 @@ Storage::~Storage() {
     if (!listener_->status().ok()) {
       // Debian's RocksDB aborts when it closes a log that it could not write.
       // So the folder stays open, and locked, until the process ends.
+      rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/true);
       static auto& abandoned = *new std::vector<rocksdb::DB*>();
       static auto& mutex = *new std::mutex();
       std::lock_guard<std::mutex> lock(mutex);

@@ -37,10 +37,11 @@ void AppendSortedCollection(const CqlType& type, std::string_view value,
     elements.push_back(element);
   }
   const CqlType& key_type = *type.parameters[0];
-  std::stable_sort(elements.begin(), elements.end(),
-                   [&](const Element& a, const Element& b) {
-                     return CompareValues(key_type, a.key, b.key) < 0;
-                   });
+  std::sort(elements.begin(), elements.end(),
+            [&](const Element& a, const Element& b) {
+              const int order = CompareValues(key_type, a.key, b.key);
+              return order != 0 ? order < 0 : a.key.data() < b.key.data();
+            });
   // Of equal keys the last stays.
   size_t kept = 0;
   for (size_t i = 0; i < elements.size(); ++i) {

@@ -1,6 +1,7 @@
 // What a node has acknowledged survives SIGKILL of its process. Runs
 // cql_node_main, whose path is in CQL_NODE_MAIN.
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +21,9 @@ using protocol::Opcode;
 // A node as a process.
 class Process {
  public:
-  Process(const std::string& data_dir, const std::string& sync) {
+  // `file_bytes_max`: no file may grow past it; 0: any size.
+  Process(const std::string& data_dir, const std::string& sync,
+          rlim_t file_bytes_max = 0) {
     int out[2];
     if (pipe(out) != 0) return;
     pid_ = fork();
@@ -30,6 +33,11 @@ class Process {
       close(out[1]);
       const std::string data = "--data=" + data_dir;
       const std::string mode = "--sync=" + sync;
+      if (file_bytes_max != 0) {
+        signal(SIGXFSZ, SIG_IGN);
+        const rlimit limit = {file_bytes_max, file_bytes_max};
+        setrlimit(RLIMIT_FSIZE, &limit);
+      }
       const char* program = std::getenv("CQL_NODE_MAIN");
       execl(program, program, data.c_str(), mode.c_str(), nullptr);
       _exit(127);
@@ -142,6 +150,48 @@ TEST_P(ServerDurabilityTest, AcknowledgedWritesSurviveSigkill) {
   for (const int32_t key : stored) EXPECT_LT(key, next);
   EXPECT_GE(acknowledged.size(), 4000u);
   EXPECT_EQ(process.End(SIGTERM), 0);
+}
+
+// What a full disk looks like to a client: an error that says so, reads that go
+// on, and nothing acknowledged that is not there afterwards.
+TEST_P(ServerDurabilityTest, AStoreThatCannotGrowIsSaidAndLosesNothing) {
+  TempDir dir;
+  const std::string data = dir.path() + "/data";
+  int32_t acknowledged = 0;
+  {
+    Process process(data, GetParam(), 2 << 20);
+    ASSERT_NE(process.port(), 0);
+    RawClient client(process.port());
+    ASSERT_TRUE(client.Startup().is(Opcode::kReady));
+    client.Query(
+        "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', "
+        "'replication_factor': 1}");
+    client.Query("CREATE TABLE ks.t (k int PRIMARY KEY, v blob)");
+    const std::string insert =
+        client.Prepare("INSERT INTO ks.t (k, v) VALUES (?, ?)");
+    Reply reply;
+    for (; acknowledged < 1000; ++acknowledged) {
+      reply = client.Call(
+          Opcode::kExecute,
+          RawClient::ExecuteBody(
+              insert, {Int(acknowledged), std::string(20'000, 'v')}));
+      if (reply.result_kind() != 1) break;
+    }
+    EXPECT_TRUE(reply.is(Opcode::kError));
+    EXPECT_FALSE(reply.error_message().empty());
+    EXPECT_GT(acknowledged, 10);
+    EXPECT_TRUE(client
+                    .Call(Opcode::kExecute,
+                          RawClient::ExecuteBody(insert, {Int(-1), "v"}))
+                    .is(Opcode::kError));
+    EXPECT_EQ(client.Query("SELECT k FROM ks.t WHERE k = 3").result_kind(), 2);
+  }
+  Process process(data, GetParam());
+  ASSERT_NE(process.port(), 0);
+  const std::set<int32_t> stored = Stored(process.port());
+  for (int32_t key = 0; key < acknowledged; ++key) {
+    EXPECT_TRUE(stored.contains(key)) << key;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(EachSync, ServerDurabilityTest,

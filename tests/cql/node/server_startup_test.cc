@@ -149,6 +149,19 @@ TEST_F(ServerTest, TakesNoLargeFrameFromStrangers) {
   EXPECT_EQ(known.Receive().error_code(), kInvalid);
 }
 
+TEST_F(ServerTest, ResetsThoseWhoNeverStart) {
+  NodeOptions options;
+  options.startup_timeout = absl::Milliseconds(20);
+  StartNode(options);
+  RawClient silent(node_->port());
+  const Reply reply = silent.Receive();
+  EXPECT_FALSE(reply.arrived || reply.timed_out);
+  // OPTIONS alone is no start.
+  RawClient curious(node_->port());
+  Options(&curious);
+  EXPECT_FALSE(curious.Receive().timed_out);
+}
+
 TEST_F(ServerTest, RefusesConnectionsAboveItsBound) {
   NodeOptions options;
   options.connections_max = 2;
