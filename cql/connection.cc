@@ -51,19 +51,21 @@ ioloop::Task<absl::StatusOr<std::unique_ptr<Connection>>> Connection::Open(
     ioloop::SocketAddress address, uint16_t source_port) {
   const absl::Duration timeout = context->options->connect_timeout;
   absl::StatusOr<ioloop::Stream> stream = absl::UnknownError("");
+  // A request is queued only while little is: two of the largest never meet.
+  ioloop::Stream::Options stream_options;
+  stream_options.send_buffer_max =
+      context->options->frame_bytes_max + 2 * kQueuedBytesMax;
+  ioloop::SocketAddress source;
   if (source_port != 0) {
     sockaddr_storage any = {};
     any.ss_family = static_cast<sa_family_t>(address.family());
-    const ioloop::SocketAddress source =
-        ioloop::SocketAddress::FromSockaddr(
-            reinterpret_cast<const sockaddr*>(&any), address.length())
-            .WithPort(source_port);
-    stream = co_await ioloop::Stream::Connect(context->loop, address, timeout,
-                                              &source);
-  } else {
-    stream = co_await ioloop::Stream::Connect(context->loop, address, timeout,
-                                              nullptr);
+    source = ioloop::SocketAddress::FromSockaddr(
+                 reinterpret_cast<const sockaddr*>(&any), address.length())
+                 .WithPort(source_port);
   }
+  stream = co_await ioloop::Stream::Connect(
+      context->loop, address, timeout, source_port != 0 ? &source : nullptr,
+      stream_options);
   if (!stream.ok()) co_return Annotate(address.ToString(), stream.status());
   if (!address.is_unix()) KeepAlive(stream->fd());
 

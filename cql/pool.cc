@@ -20,6 +20,7 @@ constexpr int kSourcePortsTried = 32;
 // How long a shard-aware port that chose wrongly, or refused, is left alone.
 constexpr absl::Duration kAvoidShardPort = absl::Minutes(5);
 constexpr absl::Duration kGovernorPause = absl::Milliseconds(5);
+constexpr absl::Duration kDrainPause = absl::Milliseconds(20);
 
 // A place among the connections that the process sets up.
 class GovernorPlace {
@@ -60,6 +61,23 @@ void NodePool::Start() { tasks_.Spawn(Maintain()); }
 void NodePool::Hurry() {
   backoff_.Reset();
   wake_.Set();
+}
+
+ioloop::Task<void> NodePool::Drain(absl::Time deadline) {
+  draining_ = true;
+  const auto busy = [](const std::unique_ptr<Connection>& connection) {
+    return connection != nullptr && connection->load() > 0;
+  };
+  const auto any_busy = [&] {
+    return std::any_of(
+               slots_.begin(), slots_.end(),
+               [&](const Slot& slot) { return busy(slot.connection); }) ||
+           std::any_of(retired_.begin(), retired_.end(), busy);
+  };
+  while (any_busy() && !session_->closing() &&
+         context_->loop->now() < deadline) {
+    co_await ioloop::SleepFor(context_->loop, kDrainPause);
+  }
 }
 
 ioloop::Task<void> NodePool::Close() {
@@ -156,7 +174,8 @@ void NodePool::AddStats(SessionStats* stats) const {
 }
 
 bool NodePool::AnyWanted() const {
-  return std::any_of(slots_.begin(), slots_.end(),
+  return !draining_ &&
+         std::any_of(slots_.begin(), slots_.end(),
                      [](const Slot& slot) { return slot.wanted(); });
 }
 

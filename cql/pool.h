@@ -44,6 +44,9 @@ class NodePool final : private ConnectionObserver {
   void Start();
   // Tries again at once what waits for its back-off: the node is said to be up.
   void Hurry();
+  // Opens nothing more; done when nothing is in flight, or at `deadline`, or
+  // when the session closes.
+  ioloop::Task<void> Drain(absl::Time deadline);
   // Ends every connection. Requests in flight are told that the session or the
   // node is gone.
   ioloop::Task<void> Close();
@@ -124,6 +127,7 @@ class NodePool final : private ConnectionObserver {
 
   Backoff backoff_;
   absl::BitGen random_;
+  bool draining_ = false;
   bool closing_ = false;
   absl::Status last_error_;
   ioloop::Event tried_;

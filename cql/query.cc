@@ -56,15 +56,14 @@ Query::Query(internal::SessionCore* session, const RequestOptions& options,
   parameters.page_size = options.page_size.value_or(kTextPageSize);
   parameters.paging_state = options.paging_state;
   parameters.default_timestamp_us = options.timestamp_us;
-  for (size_t room = kFirstBodyBytes;;) {
-    protocol::Writer writer(TakeBody(room));
-    protocol::EncodeQueryText(&writer, text);
-    protocol::BeginQueryParameters(&writer, parameters, 0);
-    protocol::EndQueryParameters(&writer, parameters);
-    body_bytes_ = static_cast<uint32_t>(writer.size());
-    if (!writer.overflowed()) break;
-    room = writer.size();
-  }
+  // The parameters take at most 32 bytes and the paging state.
+  const size_t room = text.size() + options.paging_state.size() + 64;
+  if (!Fits(room)) return;
+  protocol::Writer writer(TakeBody(room));
+  protocol::EncodeQueryText(&writer, text);
+  protocol::BeginQueryParameters(&writer, parameters, 0);
+  protocol::EndQueryParameters(&writer, parameters);
+  body_bytes_ = writer.size();
   Start(options, {});
 }
 
@@ -94,6 +93,7 @@ Query::Query(internal::SessionCore* session, const RequestOptions& options,
 
   const size_t size = internal::BatchBody::Size(
       batch.entries_.size(), batch.bytes_.size(), parameters);
+  if (!Fits(size)) return;
   internal::BatchBody body(TakeBody(size).data(), batch.type_,
                            batch.entries_.size());
   for (size_t i = 0; i < batch.entries_.size(); ++i) {
@@ -102,7 +102,7 @@ Query::Query(internal::SessionCore* session, const RequestOptions& options,
   }
   body.SetValues(batch.bytes_);
   body.SetParameters(parameters);
-  body_bytes_ = static_cast<uint32_t>(size);
+  body_bytes_ = size;
   Start(options, body.values().substr(0, batch.entries_[0].value_bytes));
 }
 
@@ -113,14 +113,6 @@ std::span<char> Query::TakeBody(size_t bytes) {
 
 void Query::Start(const RequestOptions& options, std::string_view values) {
   ++session_->counters()->requests;
-  if (body_bytes_ > session_->options().frame_bytes_max) {
-    Finish(&SessionCounters::invalid,
-           absl::InvalidArgumentError(
-               internal::Cat(Describe(""), ": the request of ", body_bytes_,
-                             " bytes is above frame_bytes_max")),
-           false);
-    return;
-  }
   if (statement_ != nullptr && statement_->routable()) {
     const std::optional<int64_t> token =
         TokenOfValues(values, statement_->partition_key_);
@@ -142,6 +134,14 @@ void Query::Start(const RequestOptions& options, std::string_view values) {
   }
   session_->deadlines()->Add(this, deadline_ms);
   session_->Route(this);
+}
+
+bool Query::Fits(size_t bytes) {
+  const size_t most = session_->options().frame_bytes_max;
+  if (bytes <= most) return true;
+  Refuse(absl::InvalidArgumentError(internal::Cat(
+      "the request takes ", bytes, " bytes; frame_bytes_max is ", most)));
+  return false;
 }
 
 void Query::Refuse(absl::Status status) {
@@ -192,7 +192,7 @@ std::string Query::Describe(std::string_view where) const {
       break;
     case Kind::kText: {
       protocol::Reader reader({body_.data(), body_bytes_});
-      text = internal::Shorten(reader.LongString());
+      text = body_ ? internal::Shorten(reader.LongString()) : "a statement";
       break;
     }
     case Kind::kBatch:

@@ -104,12 +104,13 @@ class Query final : private internal::PendingRequest {
         Refuse(std::move(status));
         return;
       }
-      body_bytes_ = static_cast<uint32_t>(writer.size());
+      body_bytes_ = writer.size();
       if (__builtin_expect(!writer.overflowed(), 1)) {
         Start(options,
               {body_.data() + values_begin, values_end - values_begin});
         return;
       }
+      if (!Fits(writer.size())) return;
       room = writer.size();
     }
   }
@@ -123,6 +124,8 @@ class Query final : private internal::PendingRequest {
   std::span<char> TakeBody(size_t bytes);
   // Routes and sends; `values` are those that the token comes from.
   void Start(const RequestOptions& options, std::string_view values);
+  // Whether a body of `bytes` may be sent; if not, this is the end.
+  bool Fits(size_t bytes);
   // Ends unsent: the values do not fit.
   void Refuse(absl::Status status);
 
@@ -150,7 +153,7 @@ class Query final : private internal::PendingRequest {
   internal::Chunk body_;
   // What the answer's cells mean if it does not say.
   internal::MetadataRef metadata_;
-  uint32_t body_bytes_ = 0;
+  size_t body_bytes_ = 0;
   State state_ = State::kWaiting;
   Kind kind_ = Kind::kExecute;
   Access access_ = Access::kRead;

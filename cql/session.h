@@ -57,6 +57,7 @@ struct SessionOptions {
   // One connection per shard for reads and one for writes. False: one of each
   // per node.
   bool shard_aware = true;
+  // Largest request and largest answer.
   uint32_t frame_bytes_max = 64 << 20;
   // A connection that was silent this long is asked whether it lives, one with
   // requests in flight after a second; no answer in time ends it.

@@ -39,6 +39,10 @@ void Batch::Added(const PreparedStatement& statement, size_t begin,
     status = absl::InvalidArgumentError(
         internal::Cat("a batch holds at most ", kStatementsMax, " statements"));
   }
+  if (status.ok() && bytes_.size() > kBytesMax) {
+    status = absl::InvalidArgumentError(internal::Cat(
+        "the values of a batch take at most ", kBytesMax, " bytes"));
+  }
   if (!status.ok()) {
     bytes_.resize(begin);
     if (status_.ok()) {

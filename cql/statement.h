@@ -118,6 +118,8 @@ class Batch {
  public:
   // What the protocol can count.
   static constexpr size_t kStatementsMax = 65535;
+  // Of all values; servers refuse batches far below it.
+  static constexpr size_t kBytesMax = 256 << 20;
 
   explicit Batch(BatchType type = BatchType::kLogged) : type_(type) {}
 

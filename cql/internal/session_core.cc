@@ -174,6 +174,17 @@ const ReplicaMap* SessionCore::ReplicasOf(
 
 void SessionCore::SendOn(Query* query, NodePool* node, Connection* connection,
                          bool first_in_line) {
+  if (query->kind_ == Query::Kind::kExecute) {
+    // What almost every query takes: straight to the wire.
+    const NodeStatement* state = StateOn(*query->statement_, node);
+    if (__builtin_expect(state->state == NodeStatement::State::kReady &&
+                             connection->HasRoom() &&
+                             (first_in_line || connection->line().empty()),
+                         1)) {
+      TransmitExecute(query, *state, node, connection);
+      return;
+    }
+  }
   if (query->kind_ != Query::Kind::kText) {
     const PreparedStatement* statement = nullptr;
     NodeStatement* missing = Unprepared(query, node, &statement);
@@ -228,17 +239,41 @@ NodeStatement* SessionCore::Unprepared(Query* query, NodePool* node,
   return nullptr;
 }
 
-NodeStatement* SessionCore::StateOn(const PreparedStatement& statement,
-                                    NodePool* node) {
-  const size_t index = node->index();
-  if (__builtin_expect(index >= statement.nodes_.size(), 0)) {
+NodeStatement* SessionCore::NewStateOn(const PreparedStatement& statement,
+                                       NodePool* node) {
+  if (node->index() >= statement.nodes_.size()) {
     statement.nodes_.resize(nodes_.size());
   }
-  std::unique_ptr<NodeStatement>& state = statement.nodes_[index];
-  if (__builtin_expect(state == nullptr, 0)) {
-    state = std::make_unique<NodeStatement>();
-  }
+  std::unique_ptr<NodeStatement>& state = statement.nodes_[node->index()];
+  state = std::make_unique<NodeStatement>();
   return state.get();
+}
+
+void SessionCore::TransmitExecute(Query* query, const NodeStatement& state,
+                                  NodePool* node, Connection* connection) {
+  query->state_ = Query::State::kSent;
+  query->node_ = node;
+  const size_t body_bytes = query->body_bytes_;
+  const char* body = query->body_.data();
+  const bool with_metadata_id = connection->server().metadata_id;
+  const bool skip = state.skip_metadata &&
+                    (with_metadata_id || !query->statement_->selects_star_);
+  query->prepared_as_ = state.generation;
+  query->metadata_ = skip ? state.metadata : MetadataRef();
+  const size_t ids = 2 + state.id.size() +
+                     (with_metadata_id ? 2 + state.metadata_id.size() : 0);
+  connection->Send(
+      query, protocol::Opcode::kExecute, ids + body_bytes, [&](char* out) {
+        protocol::Writer writer(std::span<char>(out, ids));
+        protocol::EncodeExecuteId(
+            &writer, state.id,
+            with_metadata_id
+                ? std::optional<std::string_view>(state.metadata_id)
+                : std::nullopt);
+        std::memcpy(out + ids, body, body_bytes);
+        // The flags stand after the consistency.
+        if (skip) out[ids + 2] |= protocol::kQueryFlagSkipMetadata;
+      });
 }
 
 void SessionCore::Transmit(Query* query, NodePool* node,
@@ -248,29 +283,10 @@ void SessionCore::Transmit(Query* query, NodePool* node,
   const size_t body_bytes = query->body_bytes_;
   const char* body = query->body_.data();
   switch (query->kind_) {
-    case Query::Kind::kExecute: {
-      const NodeStatement& state = *StateOn(*query->statement_, node);
-      const bool with_metadata_id = connection->server().metadata_id;
-      const bool skip = state.skip_metadata &&
-                        (with_metadata_id || !query->statement_->selects_star_);
-      query->prepared_as_ = state.generation;
-      query->metadata_ = skip ? state.metadata : MetadataRef();
-      const size_t ids = 2 + state.id.size() +
-                         (with_metadata_id ? 2 + state.metadata_id.size() : 0);
-      connection->Send(
-          query, protocol::Opcode::kExecute, ids + body_bytes, [&](char* out) {
-            protocol::Writer writer(std::span<char>(out, ids));
-            protocol::EncodeExecuteId(
-                &writer, state.id,
-                with_metadata_id
-                    ? std::optional<std::string_view>(state.metadata_id)
-                    : std::nullopt);
-            std::memcpy(out + ids, body, body_bytes);
-            // The flags stand after the consistency.
-            if (skip) out[ids + 2] |= protocol::kQueryFlagSkipMetadata;
-          });
+    case Query::Kind::kExecute:
+      TransmitExecute(query, *StateOn(*query->statement_, node), node,
+                      connection);
       return;
-    }
     case Query::Kind::kText:
       connection->Send(query, protocol::Opcode::kQuery, body_bytes,
                        [&](char* out) { std::memcpy(out, body, body_bytes); });
@@ -615,6 +631,7 @@ uint16_t SessionCore::AddNode(const NodeInfo& info) {
 }
 
 ioloop::Task<void> SessionCore::CloseNode(std::unique_ptr<NodePool> pool) {
+  if (!closing_) co_await pool->Drain(loop_->now() + options_.request_timeout);
   co_await pool->Close();
 }
 

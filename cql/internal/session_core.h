@@ -111,7 +111,18 @@ class SessionCore {
   // prepared there; null if all are.
   NodeStatement* Unprepared(Query* query, NodePool* node,
                             const PreparedStatement** statement);
-  NodeStatement* StateOn(const PreparedStatement& statement, NodePool* node);
+  NodeStatement* StateOn(const PreparedStatement& statement, NodePool* node) {
+    const size_t index = node->index();
+    if (__builtin_expect(index < statement.nodes_.size() &&
+                             statement.nodes_[index] != nullptr,
+                         1)) {
+      return statement.nodes_[index].get();
+    }
+    return NewStateOn(statement, node);
+  }
+  NodeStatement* NewStateOn(const PreparedStatement& statement, NodePool* node);
+  void TransmitExecute(Query* query, const NodeStatement& state, NodePool* node,
+                       Connection* connection);
   void Transmit(Query* query, NodePool* node, Connection* connection);
   void StartPrepare(const PreparedStatement* statement, NodePool* node,
                     Connection* connection);

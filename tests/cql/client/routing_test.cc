@@ -253,6 +253,37 @@ TEST_F(RingTest, ANodeThatLeavesIsLetGo) {
   });
 }
 
+TEST_F(RingTest, ANodeThatLeavesAnswersFirstWhatItWasAsked) {
+  std::vector<FakeRequest> held;
+  nodes_[2]->on_execute = [&](const FakeRequest& request) {
+    held.push_back(request);
+    return true;
+  };
+  Run([&](Session* session) -> Task<void> {
+    CO_ASSERT_TRUE(
+        co_await Eventually([&] { return session->connections() == 7; }));
+    auto select = co_await session->Prepare(std::string(kSelect), {});
+    CO_ASSERT_OK(select);
+    int64_t key = 0;
+    while (Owner(key) != 2) ++key;
+    Query query = session->Execute(**select, key);
+    CO_ASSERT_TRUE(co_await Eventually([&] { return held.size() == 1; }));
+    nodes_[0]->RemovePeers();
+    nodes_[0]->AddPeer(nodes_[1].get());
+    protocol::Event event;
+    event.kind = protocol::Event::Kind::kTopologyChange;
+    event.name = "TOPOLOGY_CHANGE";
+    event.change = "REMOVED_NODE";
+    nodes_[0]->SendEvent(event);
+    CO_ASSERT_TRUE(
+        co_await Eventually([&] { return session->stats().nodes == 2; }));
+    held[0].connection->ReplyVoid(held[0].stream);
+    CO_ASSERT_OK(co_await query);
+    CO_ASSERT_TRUE(
+        co_await Eventually([&] { return nodes_[2]->Connections().empty(); }));
+  });
+}
+
 TEST_F(RoutingTest, NodesOfOtherDatacentersAreNotUsed) {
   AddNode();
   FakeNode* remote = AddNode({.tokens = {5}, .datacenter = "far"});

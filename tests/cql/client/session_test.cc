@@ -167,6 +167,60 @@ TEST_F(SessionTest, ValuesThatDoNotFitAreRefusedUnsent) {
   });
 }
 
+TEST_F(SessionTest, ARequestAboveTheBoundIsRefusedUnsent) {
+  FakeNode* node = AddNode();
+  SessionOptions options = Options();
+  options.frame_bytes_max = 1 << 20;
+  Run(options, [&](Session* session) -> Task<void> {
+    auto update = co_await session->Prepare(std::string(kUpdate), kWrite);
+    CO_ASSERT_OK(update);
+    const std::string large(900000, 'x');
+    const std::string too_large(1 << 20, 'x');
+    Query fits = session->Execute(**update, large, int64_t{1});
+    CO_ASSERT_OK(co_await fits);
+    Query value = session->Execute(**update, too_large, int64_t{1});
+    EXPECT_EQ((co_await value).status().code(),
+              absl::StatusCode::kInvalidArgument);
+    Query text = session->ExecuteText({}, too_large);
+    EXPECT_EQ((co_await text).status().code(),
+              absl::StatusCode::kInvalidArgument);
+    Batch batch;
+    batch.Add(**update, large, int64_t{1});
+    batch.Add(**update, large, int64_t{2});
+    Query two = session->ExecuteBatch({}, batch);
+    absl::StatusOr<Rows> rows = co_await two;
+    EXPECT_EQ(rows.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(rows.status().ToString(), HasSubstr("frame_bytes_max"));
+    EXPECT_EQ(node->executes, 1);
+  });
+}
+
+// A frame that spans many receive buffers.
+TEST_F(SessionTest, LargeRowsComeWhole) {
+  FakeNode* node = AddNode();
+  std::string value(3 << 20, 'x');
+  for (size_t i = 0; i < value.size(); ++i) {
+    value[i] = static_cast<char>(i * 7 / 3);
+  }
+  node->on_execute = [&](const FakeRequest& request) {
+    request.ReplyRows({{Bigint(request.key()), value}});
+    return true;
+  };
+  Run([&](Session* session) -> Task<void> {
+    auto select = co_await session->Prepare(std::string(kSelect), kRead);
+    CO_ASSERT_OK(select);
+    QuerySet queries(session);
+    for (int64_t key = 0; key < 5; ++key) {
+      queries.Add([&] { return session->Execute(**select, key); });
+    }
+    for (size_t i = 0; i < 5; ++i) {
+      absl::StatusOr<Rows> rows = co_await queries[i];
+      CO_ASSERT_OK(rows);
+      EXPECT_TRUE((*rows->begin()).Get<std::string_view>(1).value() == value);
+    }
+  });
+}
+
 TEST_F(SessionTest, ServerErrorsNameStatementNodeAndCode) {
   FakeNode* node = AddNode();
   node->on_execute = [](const FakeRequest& request) {
