@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 
+ABSL_FLAG(std::string, config, "", "A file of flags.");
 ABSL_FLAG(std::string, fruit, "apple", "Which fruit.");
 ABSL_FLAG(int32_t, count, 3, "How many.");
 ABSL_FLAG(bool, ripe, false, "Whether they are ripe.");

@@ -1,9 +1,6 @@
 #include "service/redis/client.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <functional>
@@ -20,54 +17,12 @@
 #include "ioloop/listener.h"
 #include "ioloop/loop.h"
 #include "ioloop/task.h"
+#include "tests/service/redis/redis_server.h"
 
 namespace redis {
 namespace {
 
 using absl::StatusCode;
-
-// A real redis-server on a unix socket of its own.
-class RedisServer {
- public:
-  RedisServer() {
-    char folder[] = "/tmp/ringplane-redis-XXXXXX";
-    folder_ = mkdtemp(folder);
-    Start();
-  }
-  ~RedisServer() {
-    Stop();
-    unlink(socket().c_str());
-    rmdir(folder_.c_str());
-  }
-
-  std::string socket() const { return folder_ + "/redis.sock"; }
-
-  void Start() {
-    pid_ = fork();
-    if (pid_ == 0) {
-      const int null = open("/dev/null", O_WRONLY);
-      dup2(null, STDOUT_FILENO);
-      const std::string path = socket();
-      execlp("redis-server", "redis-server", "--port", "0", "--unixsocket",
-             path.c_str(), "--save", "", "--appendonly", "no", "--dir",
-             folder_.c_str(), static_cast<char*>(nullptr));
-      _exit(127);
-    }
-  }
-
-  void Stop() {
-    if (pid_ <= 0) return;
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-    pid_ = -1;
-  }
-
-  void Signal(int signal) { kill(pid_, signal); }
-
- private:
-  std::string folder_;
-  pid_t pid_ = -1;
-};
 
 class ClientTest : public testing::Test {
  protected:
@@ -166,7 +121,7 @@ class RealRedisTest : public ClientTest {
 };
 
 TEST_F(RealRedisTest, AnswersComeInTheOrderOfTheCalls) {
-  Connect("unix:" + server_.socket(), Patient());
+  Connect(server_.address(), Patient());
   ASSERT_TRUE(WaitFor([&] { return client_->usable(); }));
   const std::array<std::string_view, 3> set = {"SET", "a", "1"};
   const std::array<std::string_view, 2> get = {"GET", "a"};
@@ -194,7 +149,7 @@ TEST_F(RealRedisTest, AnswersComeInTheOrderOfTheCalls) {
 }
 
 TEST_F(RealRedisTest, ValuesMayHoldAnyBytes) {
-  Connect("unix:" + server_.socket(), Patient());
+  Connect(server_.address(), Patient());
   ASSERT_TRUE(WaitFor([&] { return client_->usable(); }));
   std::string value;
   for (int i = 0; i < 100'000; ++i) value.push_back(static_cast<char>(i * 7));
@@ -205,7 +160,7 @@ TEST_F(RealRedisTest, ValuesMayHoldAnyBytes) {
 }
 
 TEST_F(RealRedisTest, AnErrorOfRedisIsAReplyAndHarmsNothing) {
-  Connect("unix:" + server_.socket(), Patient());
+  Connect(server_.address(), Patient());
   ASSERT_TRUE(WaitFor([&] { return client_->usable(); }));
   absl::StatusOr<Reply> reply = Run({"NOSUCHCOMMAND"});
   ASSERT_TRUE(reply.ok());
@@ -214,7 +169,7 @@ TEST_F(RealRedisTest, AnErrorOfRedisIsAReplyAndHarmsNothing) {
 }
 
 TEST_F(RealRedisTest, ComesBackAfterRedisWasKilled) {
-  Connect("unix:" + server_.socket(), Patient());
+  Connect(server_.address(), Patient());
   ASSERT_TRUE(WaitFor([&] { return client_->usable(); }));
   server_.Stop();
   ASSERT_TRUE(WaitFor([&] { return !client_->usable(); }));
@@ -231,7 +186,7 @@ TEST_F(RealRedisTest, AFrozenRedisIsSkippedAfterAFewTimeouts) {
   Client::Options options = Patient();
   options.call_timeout = absl::Milliseconds(10);
   options.timeouts_max = 2;
-  Connect("unix:" + server_.socket(), options);
+  Connect(server_.address(), options);
   ASSERT_TRUE(WaitFor([&] { return client_->usable(); }));
   server_.Signal(SIGSTOP);
   absl::Status status;
@@ -249,7 +204,7 @@ TEST_F(RealRedisTest, AFrozenRedisIsSkippedAfterAFewTimeouts) {
 TEST_F(RealRedisTest, CallsPastTheBoundAreNotSent) {
   Client::Options options = Patient();
   options.in_flight_max = 2;
-  Connect("unix:" + server_.socket(), options);
+  Connect(server_.address(), options);
   ASSERT_TRUE(WaitFor([&] { return client_->usable(); }));
   const std::array<std::string_view, 1> ping = {"PING"};
   EXPECT_TRUE(client_->Post(ping));
@@ -259,7 +214,7 @@ TEST_F(RealRedisTest, CallsPastTheBoundAreNotSent) {
 }
 
 TEST_F(RealRedisTest, ACallMayBeForgotten) {
-  Connect("unix:" + server_.socket(), Patient());
+  Connect(server_.address(), Patient());
   ASSERT_TRUE(WaitFor([&] { return client_->usable(); }));
   {
     const std::array<std::string_view, 2> get = {"GET", "a"};
