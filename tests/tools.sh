@@ -29,13 +29,21 @@ export GOMODCACHE=$RINGPLANE_TOOLS/go-modules
 is_done() { [ "$(cat "$RINGPLANE_TOOLS/.$1" 2>/dev/null)" = "$2" ]; }
 mark_done() { echo "$2" >"$RINGPLANE_TOOLS/.$1"; }
 
+# missing_clients: the packages of the clients that are yet to fetch something.
+# They only fetch: what runs is what they were told by version or lock file.
+go_client=/usr/lib/go-1.19/bin/go
+missing_clients() {
+  is_done go "$go_version" || [ -x "$go_client" ] || echo golang-1.19-go
+  is_done node "$(node_lock)" || [ -x /usr/bin/npm ] || echo npm
+  is_done cassandra "$cassandra_version" || [ -x /usr/bin/mvn ] || echo maven
+}
+
 install_go() {
   is_done go "$go_version" && return
   say "installing Go $go_version"
-  local client=/usr/lib/go-1.19/bin/go dir
-  if [ ! -x "$client" ]; then apt_install golang-1.19-go; fi
+  local dir
   dir=golang.org/toolchain@v0.0.1-go$go_version.linux-amd64
-  (cd /tmp && GOFLAGS=-modcacherw "$client" mod download "$dir")
+  (cd /tmp && GOFLAGS=-modcacherw "$go_client" mod download "$dir")
   dir=$GOMODCACHE/$dir
   # A module has no executable files.
   chmod -R u+w "$dir"
@@ -57,13 +65,15 @@ install_driver() {
   mark_done "$name" "$*"
 }
 
+node_lock() {
+  sha256sum "$root/tests/appview/package-lock.json" | cut -d' ' -f1
+}
+
 install_node() {
   local lock
-  lock=$(sha256sum "$root/tests/appview/package-lock.json" | cut -d' ' -f1)
+  lock=$(node_lock)
   if ! is_done node "$lock"; then
     say "installing Node and the AppView's packages"
-    # npm only fetches; what runs is the Node that the lock file pins.
-    command -v npm >/dev/null || apt_install npm
     rm -rf "$RINGPLANE_TOOLS/appview"
     mkdir -p "$RINGPLANE_TOOLS/appview" "$RINGPLANE_TOOLS/node/bin"
     cp "$root"/tests/appview/package{,-lock}.json "$RINGPLANE_TOOLS/appview"
@@ -93,7 +103,6 @@ install_cassandra() {
   ln -sfn /usr/lib/jvm/java-17-openjdk-amd64/bin/java "$RINGPLANE_TOOLS/java"
   is_done cassandra "$cassandra_version" && return
   say "installing Apache Cassandra $cassandra_version"
-  command -v mvn >/dev/null || apt_install maven
   rm -rf "$RINGPLANE_TOOLS/cassandra"
   M2=$RINGPLANE_CACHE/m2 SLIM=1 bash "$root/tests/servers/get-cassandra.sh" "$cassandra_version" \
     "$RINGPLANE_TOOLS/cassandra"
