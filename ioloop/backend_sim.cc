@@ -6,7 +6,10 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
+#include <map>
 
+#include "absl/strings/str_cat.h"
 #include "ioloop/check.h"
 #include "ioloop/internal/sim_memory.h"
 #include "ioloop/internal/sim_network.h"
@@ -79,8 +82,11 @@ void SimBackend::Submit(Operation* op, const Request& request) {
 }
 
 void SimBackend::Cancel(Operation* op) {
-  // A silent send ends by itself with the next submission.
-  if (pending_.at(op)->silent) return;
+  // A silent send ends by itself with the next submission. A request that is
+  // not known any more has ended in this very turn: the cancellation is queued
+  // all the same, and must not hit whoever is submitted after it.
+  const auto found = pending_.find(op);
+  if (found != pending_.end() && found->second->silent) return;
   kernel_->Stir();
   if (queue_.size() >= sq_entries_) Issue(queue_.size());
   queue_.push_back({op, /*cancel=*/true});
@@ -91,13 +97,16 @@ absl::Status SimBackend::Turn(int64_t wait_ns, std::vector<Harvested>* batch) {
       wait_ns == kForever ? SimNetwork::kNever : Now() + wait_ns;
   kernel_->BeginTurn();
   stats_->enters.Add(1);
-  bool comes_back = Enter();
+  // A turn that was to look only may have been the interrupted one.
+  bool comes_back = std::exchange(left_behind_, false);
+  comes_back |= Enter();
   Work();
   while (!comes_back && posted_.empty() && Now() < until_ns) {
     switch (kernel_->SleepUntil(this, until_ns)) {
       case SimKernel::Sleep::kDead:
         return absl::InternalError(
-            "every loop sleeps, and nothing will ever wake one");
+            absl::StrCat("every loop sleeps, and nothing will ever wake one;",
+                         kernel_->Describe()));
       case SimKernel::Sleep::kOthersFirst:
         // Still asleep: whoever sent silently is not told either.
         return absl::OkStatus();
@@ -122,6 +131,7 @@ bool SimBackend::Enter() {
       network_->Strikes(network_->trouble().interrupts, &SimCounts::interrupts);
   if (interrupted) count = network_->random().Below(count + 1);
   Issue(count);
+  left_behind_ = !queue_.empty();
   return interrupted;
 }
 
@@ -307,6 +317,30 @@ void SimBackend::Trace(uint64_t what, const Pending& pending, uint64_t detail) {
                   static_cast<uint64_t>(pending.request.kind) << 48 ^
                   pending.number);
   network_->Trace(detail ^ static_cast<uint64_t>(pending.request.fd) << 32);
+}
+
+std::string SimBackend::Describe() const {
+  constexpr std::array<const char*, kOpKinds> kNames = {"nop",
+                                                        "accept",
+                                                        "connect",
+                                                        "receive",
+                                                        "send",
+                                                        "poll",
+                                                        "read",
+                                                        "read_at",
+                                                        "write_at",
+                                                        "sync",
+                                                        "receive_message",
+                                                        "send_message"};
+  std::map<uint64_t, std::string> lines;  // In the order of their submission.
+  for (const auto& [op, pending] : pending_) {
+    lines[pending->number] = absl::StrCat(
+        " ", kNames[static_cast<size_t>(pending->request.kind)], " of ",
+        pending->request.fd, pending->ended ? " (not told)" : "");
+  }
+  std::string text;
+  for (const auto& [number, line] : lines) text += line;
+  return text;
 }
 
 void SimBackend::WakeAt(int64_t when_ns) {

@@ -47,6 +47,7 @@ class SimBackend final : public Backend {
   int64_t Now() override { return kernel_->now_ns(); }
 
   // For the kernel, which drives the loops.
+  std::string Describe() const;  // What is in flight.
   Loop* loop = nullptr;
   int64_t sleeps_until_ns = 0;
   uint64_t slept_at = UINT64_MAX;
@@ -126,6 +127,7 @@ class SimBackend final : public Backend {
   std::unordered_map<Operation*, std::unique_ptr<Pending>> pending_;
   std::vector<Pending*> issued_;  // In the order of their issue.
   std::deque<Queued> queue_;
+  bool left_behind_ = false;  // Requests, by the last turn.
   std::deque<Posted> posted_;
   std::vector<Pending*> silent_;       // Sent whole; told at the end of a turn.
   std::deque<uint32_t> buffers_;       // Free ones, first come first served.

@@ -84,6 +84,14 @@ SimKernel::Sleep SimKernel::SleepUntil(SimBackend* backend, int64_t until_ns) {
   return Sleep::kOver;
 }
 
+std::string SimKernel::Describe() const {
+  std::string text;
+  for (size_t i = 0; i < backends_.size(); ++i) {
+    absl::StrAppend(&text, " loop ", i, ":", backends_[i]->Describe(), ";");
+  }
+  return text;
+}
+
 int SimKernel::Install(SimFile* file) {
   size_t place = 0;
   // The lowest number that is free, as everywhere.

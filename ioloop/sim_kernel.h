@@ -102,6 +102,7 @@ class SimKernel {
   // `backend` has nothing to do until `until_ns`. Moves the clock to the next
   // event if nobody else has either.
   Sleep SleepUntil(SimBackend* backend, int64_t until_ns);
+  std::string Describe() const;  // What is in flight, loop by loop.
   // Something happened that another loop may have to see.
   void Stir() { ++stirred_; }
 
