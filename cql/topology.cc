@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 
 #include "cql/internal/status_util.h"
 
@@ -68,9 +69,10 @@ absl::StatusOr<std::unique_ptr<Topology>> Topology::Build(
     }
   }
   // Two nodes that claim one token: the first listed has it.
-  std::stable_sort(
-      ring.begin(), ring.end(),
-      [](const RingEntry& a, const RingEntry& b) { return a.token < b.token; });
+  std::sort(ring.begin(), ring.end(),
+            [](const RingEntry& a, const RingEntry& b) {
+              return std::tie(a.token, a.node) < std::tie(b.token, b.node);
+            });
   for (const RingEntry& entry : ring) {
     if (!topology->ring_tokens_.empty() &&
         topology->ring_tokens_.back() == entry.token) {

@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 # Outside tools that the tests use, pinned, installed once into $RINGPLANE_TOOLS
 # and never taken from PATH. Sourced by ./dev; needs `say`, `root` and
-# `apt_install` from it. Nothing is written to the home folder: what the package
-# clients keep is in $RINGPLANE_CACHE too.
+# `apt_install` from it. What the package clients keep is in $RINGPLANE_CACHE too;
+# only Go counts its own use under ~/.config/go.
 #
 #   $RINGPLANE_TOOLS/go/bin/go          Go, from the module proxy
 #   $RINGPLANE_TOOLS/cassandra-driver/bin/python, scylla-driver/bin/python

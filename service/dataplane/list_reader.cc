@@ -20,13 +20,16 @@ struct Bucket {
 // Merges two lists that run newest first and keeps the first `limit` rows.
 void Merge(std::vector<ListRow> more, size_t limit,
            std::vector<ListRow>* rows) {
-  const size_t middle = rows->size();
-  rows->insert(rows->end(), std::make_move_iterator(more.begin()),
-               std::make_move_iterator(more.end()));
-  std::inplace_merge(rows->begin(), rows->begin() + middle, rows->end(),
-                     [](const ListRow& a, const ListRow& b) {
-                       return b.position.IsAfter(a.position);
-                     });
+  std::vector<ListRow> merged;
+  merged.reserve(rows->size() + more.size());
+  std::merge(std::make_move_iterator(rows->begin()),
+             std::make_move_iterator(rows->end()),
+             std::make_move_iterator(more.begin()),
+             std::make_move_iterator(more.end()), std::back_inserter(merged),
+             [](const ListRow& a, const ListRow& b) {
+               return b.position.IsAfter(a.position);
+             });
+  *rows = std::move(merged);
   if (rows->size() > limit) rows->resize(limit);
 }
 

@@ -1,6 +1,7 @@
 #include "service/dataplane/op_thread.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
@@ -48,9 +49,10 @@ std::optional<int64_t> MicrosOfTid(std::string_view rkey) {
 std::vector<std::string> OpThreadOf(std::string_view root,
                                     std::vector<OpReply> replies) {
   // By uri is by age: record keys are TIDs.
-  std::stable_sort(
-      replies.begin(), replies.end(),
-      [](const OpReply& a, const OpReply& b) { return a.uri < b.uri; });
+  std::sort(replies.begin(), replies.end(),
+            [](const OpReply& a, const OpReply& b) {
+              return std::tie(a.uri, a.parent) < std::tie(b.uri, b.parent);
+            });
   Children children;
   for (const OpReply& reply : replies) {
     children[reply.parent].push_back(&reply);
