@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "ioloop/operation.h"
+#include "ioloop/sockets.h"
 
 namespace ioloop {
 
@@ -20,17 +21,15 @@ struct Harvested {
   Completion completion;
 };
 
-// A backend belongs to one loop and its thread.
+// A backend belongs to one loop and its thread; the loop's sockets are its own.
 //
 // Every submitted operation gets completions, the last of them without
 // kCompletionMore. None is ever lost: a backend that cannot keep this promise
 // fails its Turn(). Operations are touched only until their final completion
 // is in the batch.
-class Backend {
+class Backend : public Sockets {
  public:
   static constexpr int64_t kForever = INT64_MAX;
-
-  virtual ~Backend() = default;
 
   // Remembers `request` for the next Turn(); may also start it at once.
   virtual void Submit(Operation* op, const Request& request) = 0;

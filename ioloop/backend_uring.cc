@@ -61,9 +61,15 @@ constexpr SqeTemplate kTemplates[kOpKinds] = {
     {Head(IORING_OP_SEND, 0, 0), MSG_NOSIGNAL | MSG_WAITALL, true},
     {Head(IORING_OP_POLL_ADD, 0, 0), 0, true},
     {Head(IORING_OP_READ, 0, 0), 0, true},
+    {Head(IORING_OP_READ, 0, 0), 0, true},
+    {Head(IORING_OP_WRITE, 0, 0), 0, true},
+    {Head(IORING_OP_FSYNC, 0, 0), 0, true},
+    {Head(IORING_OP_RECVMSG, IOSQE_BUFFER_SELECT, IORING_RECV_MULTISHOT), 0,
+     true},
+    {Head(IORING_OP_SENDMSG, 0, 0), MSG_NOSIGNAL, true},
 };
 static_assert(static_cast<size_t>(OpKind::kReceive) == 3 &&
-              static_cast<size_t>(OpKind::kRead) == kOpKinds - 1);
+              static_cast<size_t>(OpKind::kSendMessage) == kOpKinds - 1);
 
 // Keeps one turn finite even if peers post faster than we reap.
 constexpr int kDrainPassesMax = 4096;
@@ -323,6 +329,22 @@ void UringBackend::PrepareMore(io_uring_sqe* sqe, Operation* op,
       break;
     case OpKind::kRead:
       sqe->off = UINT64_MAX;  // From the file's position.
+      break;
+    case OpKind::kReadAt:
+    case OpKind::kWriteAt: {
+      const auto* span = static_cast<const FileSpan*>(request.address);
+      sqe->addr = reinterpret_cast<uint64_t>(span->data);
+      sqe->len = span->length;
+      sqe->off = span->offset;
+      break;
+    }
+    case OpKind::kSync:
+      sqe->fsync_flags =
+          (request.flags & kSyncData) != 0 ? IORING_FSYNC_DATASYNC : 0;
+      break;
+    case OpKind::kReceiveMessage:
+    case OpKind::kSendMessage:
+      sqe->len = 1;  // One msghdr.
       break;
     case OpKind::kNop:
     case OpKind::kAccept:

@@ -86,7 +86,7 @@ void ListenerState::OnAccepted(Operation* op, Completion completion) {
 
 void ListenerState::TakeAccepted(int32_t result) {
   if (closing) {
-    if (result >= 0) close(result);
+    if (result >= 0) loop->sockets().Close(result);
     return;
   }
   if (result >= 0) pending.push_back(result);
@@ -121,9 +121,9 @@ void ListenerState::BeginClose() {
   pause()->Disarm();
   for (size_t i = pending_taken; i < pending.size(); ++i) {
     const linger reset = {1, 0};
-    static_cast<void>(
-        setsockopt(pending[i], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)));
-    close(pending[i]);
+    static_cast<void>(loop->sockets().SetOption(
+        pending[i], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)));
+    loop->sockets().Close(pending[i]);
   }
   pending.clear();
   pending_taken = 0;
@@ -145,7 +145,7 @@ bool ListenerState::MaybeFinish() {
 
 void ListenerState::CloseDescriptor() {
   if (fd < 0) return;
-  close(std::exchange(fd, -1));
+  loop->sockets().Close(std::exchange(fd, -1));
   const std::string path = address.is_unix() ? address.HostString() : "";
   if (options.unlink && !path.empty() && path[0] != '@') {
     static_cast<void>(unlink(path.c_str()));
@@ -201,11 +201,6 @@ void RemoveStaleSocket(const SocketAddress& address) {
   close(probe);
 }
 
-int SetOption(int fd, int level, int option) {
-  const int on = 1;
-  return setsockopt(fd, level, option, &on, sizeof(on));
-}
-
 // Resumes when the kernel has let go of the listener.
 class Released {
  public:
@@ -251,38 +246,38 @@ absl::StatusOr<Listener> Listener::Bind(Loop* loop,
   if (address.family() == AF_UNSPEC) {
     return absl::InvalidArgumentError("no address to listen on");
   }
-  const int fd = socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return BindError(address, "socket for", errno);
+  Sockets& sockets = loop->sockets();
+  const int fd = sockets.Open(address.family(), SOCK_STREAM);
+  if (fd < 0) return BindError(address, "socket for", -fd);
+  const auto fail = [&](const char* what, int result) {
+    sockets.Close(fd);
+    return BindError(address, what, -result);
+  };
   if (address.is_unix()) {
     if (options.unlink) RemoveStaleSocket(address);
   } else {
-    SetOption(fd, SOL_SOCKET, SO_REUSEADDR);
-    if (options.reuse_port && SetOption(fd, SOL_SOCKET, SO_REUSEPORT) != 0) {
-      const int error = errno;
-      close(fd);
-      return BindError(address, "SO_REUSEPORT for", error);
+    sockets.SetOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (options.reuse_port) {
+      const int result = sockets.SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+      if (result < 0) return fail("SO_REUSEPORT for", result);
     }
     if (address.family() == AF_INET6) {
-      SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+      sockets.SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     }
     // Accepted sockets inherit it.
-    if (options.stream.no_delay) SetOption(fd, IPPROTO_TCP, TCP_NODELAY);
+    if (options.stream.no_delay) {
+      sockets.SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    }
   }
-  if (bind(fd, address.data(), address.length()) != 0) {
-    const int error = errno;
-    close(fd);
-    return BindError(address, "bind", error);
-  }
-  if (listen(fd, options.backlog) != 0) {
-    const int error = errno;
-    close(fd);
-    return BindError(address, "listen on", error);
-  }
+  int result = sockets.Bind(fd, address.data(), address.length());
+  if (result < 0) return fail("bind", result);
+  result = sockets.Listen(fd, options.backlog);
+  if (result < 0) return fail("listen on", result);
   SocketAddress bound = address;
   sockaddr_storage storage = {};
   socklen_t length = sizeof(storage);
   auto* raw = reinterpret_cast<sockaddr*>(&storage);
-  if (!address.is_unix() && getsockname(fd, raw, &length) == 0) {
+  if (!address.is_unix() && sockets.LocalAddress(fd, raw, &length) == 0) {
     bound = SocketAddress::FromSockaddr(raw, length);
   }
   auto* state = new ListenerState(loop, fd, bound, options);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
 #include <algorithm>
 
@@ -26,13 +25,26 @@ int64_t ToNanoseconds(absl::Duration duration) {
   return std::max<int64_t>(0, absl::ToInt64Nanoseconds(duration));
 }
 
+absl::StatusOr<std::unique_ptr<Backend>> MakeUringBackend(
+    const Loop::Options& options, BufferPool* pool, LoopStats* stats) {
+  return UringBackend::Create(options.sq_entries, options.cq_entries,
+                              options.fault_seed, pool, stats);
+}
+
 }  // namespace
 
 Loop* Loop::Current() { return t_current; }
 
 absl::StatusOr<std::unique_ptr<Loop>> Loop::Create(const Options& options) {
+  return CreateOn(options, [&options](BufferPool* pool, LoopStats* stats) {
+    return MakeUringBackend(options, pool, stats);
+  });
+}
+
+absl::StatusOr<std::unique_ptr<Loop>> Loop::CreateOn(const Options& options,
+                                                     MakeBackend make) {
   std::unique_ptr<Loop> loop(new Loop(options));
-  absl::Status status = loop->Init(options);
+  absl::Status status = loop->Init(options, make);
   if (!status.ok()) return status;
   return loop;
 }
@@ -43,14 +55,12 @@ Loop::Loop(const Options& options)
   batch_.reserve(std::min<size_t>(options.cq_entries, 4096));
 }
 
-absl::Status Loop::Init(const Options& options) {
+absl::Status Loop::Init(const Options& options, MakeBackend make) {
   auto buffers =
       BufferPool::Create(options.buffer_count, options.buffer_bytes, &stats_);
   if (!buffers.ok()) return buffers.status();
   buffers_ = *std::move(buffers);
-  auto backend =
-      UringBackend::Create(options.sq_entries, options.cq_entries,
-                           options.fault_seed, buffers_.get(), &stats_);
+  auto backend = make(buffers_.get(), &stats_);
   if (!backend.ok()) return backend.status();
   const int wake_fd = eventfd(0, EFD_CLOEXEC);
   if (wake_fd < 0) {
@@ -223,12 +233,6 @@ void Loop::OnWake(Operation* op, Completion completion) {
   if (loop->ending_) return;
   if (completion.result > 0) loop->stats_.wakes.Add(1);
   loop->ArmWake();
-}
-
-int64_t Loop::ReadClock() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * int64_t{1000000000} + now.tv_nsec;
 }
 
 int Loop::fd() const { return backend_->fd(); }

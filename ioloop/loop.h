@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -83,6 +84,14 @@ class Loop {
   // descriptors. The message says which cause and what to do: see kernel.h.
   static absl::StatusOr<std::unique_ptr<Loop>> Create(const Options& options);
 
+  // On a backend of the caller's, for tests: `make` gets the loop's pool and
+  // counters, which outlive the backend.
+  using MakeBackend =
+      absl::FunctionRef<absl::StatusOr<std::unique_ptr<Backend>>(
+          BufferPool* pool, LoopStats* stats)>;
+  static absl::StatusOr<std::unique_ptr<Loop>> CreateOn(const Options& options,
+                                                        MakeBackend make);
+
   // Closes streams and listeners that were destroyed open.
   // REQUIRES: nothing else in flight; cancel and await first.
   ~Loop();
@@ -142,6 +151,9 @@ class Loop {
   const LoopStats& stats() const { return stats_; }
   LoopStats* mutable_stats() { return &stats_; }
 
+  // The kernel as this loop's backend has it: sockets and clock.
+  Sockets& sockets() { return *backend_; }
+
   // A descriptor that is readable when a turn would find a completion; for
   // embedding in another loop.
   int fd() const;
@@ -166,8 +178,8 @@ class Loop {
 
  private:
   explicit Loop(const Options& options);
-  absl::Status Init(const Options& options);
-  static int64_t ReadClock();
+  absl::Status Init(const Options& options, MakeBackend make);
+  int64_t ReadClock() const { return backend_->Now(); }
   static void OnWake(Operation* op, Completion completion);
   void ArmWake();
   int64_t WaitBudget(int64_t max_wait_ns) const;

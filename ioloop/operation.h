@@ -27,8 +27,27 @@ enum class OpKind : uint8_t {
   kSend,     // address, length; MSG_NOSIGNAL always; no more than one per fd
   kPoll,     // flags: POLLIN, POLLOUT; one shot
   kRead,     // address, length: memory to read into, from the file's position
+  kReadAt,   // address: FileSpan, to fill from the file
+  kWriteAt,  // address: FileSpan, to write to the file
+  kSync,     // flags: kSyncData or 0
+  // Datagrams. Multishot: address is a msghdr whose msg_namelen and
+  // msg_controllen say how much room each datagram's sender and control data
+  // get at the front of its buffer; as IORING_OP_RECVMSG lays it out
+  // (io_uring_recvmsg_out, sender, control, payload).
+  kReceiveMessage,
+  kSendMessage,  // address: msghdr, valid until the completion
 };
-inline constexpr size_t kOpKinds = 7;
+inline constexpr size_t kOpKinds = 12;
+
+// What a kReadAt or kWriteAt moves: memory, and where in the file.
+struct FileSpan {
+  void* data = nullptr;
+  uint32_t length = 0;
+  uint64_t offset = 0;
+};
+
+// Of a kSync: fdatasync(2), not fsync(2).
+inline constexpr uint32_t kSyncData = 1;
 
 // Of a kSend: waits until the socket has taken everything. Without it the
 // send takes what fits now and may come back short or with -EAGAIN; that one

@@ -4,7 +4,6 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include "ioloop/check.h"
@@ -42,18 +41,12 @@ Task<void> CloseState(StreamState* state, bool reset) {
   }
   if (reset) {
     const linger abort = {1, 0};
-    static_cast<void>(
-        setsockopt(state->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)));
+    static_cast<void>(state->loop->sockets().SetOption(
+        state->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)));
   }
   state->BeginClose();
   co_await Released(state);
   state->CloseDescriptor();
-}
-
-void SetNoDelay(int fd) {
-  const int on = 1;
-  // Fails on unix sockets, which have no delay to turn off.
-  static_cast<void>(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
 }
 
 // One connect(2) that a deadline cancels.
@@ -114,18 +107,17 @@ class ConnectAwaiter : public Operation {
   int32_t result_ = 0;
 };
 
-absl::Status BindSource(int fd, const SocketAddress& source) {
-  const int on = 1;
+absl::Status BindSource(Sockets& sockets, int fd, const SocketAddress& source) {
   // Ports of connections that are closing may be taken again.
-  static_cast<void>(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)));
+  static_cast<void>(sockets.SetOption(fd, SOL_SOCKET, SO_REUSEADDR, 1));
   if (source.port() == 0 && !source.is_unix()) {
     // The port is chosen by connect(2), which knows the peer: one port then
     // serves connections to many peers.
     static_cast<void>(
-        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)));
+        sockets.SetOption(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1));
   }
-  if (bind(fd, source.data(), source.length()) == 0) return absl::OkStatus();
-  const int error = errno;
+  const int error = -sockets.Bind(fd, source.data(), source.length());
+  if (error == 0) return absl::OkStatus();
   std::string text =
       absl::StrCat("bind ", source.ToString(), ": ", strerror(error));
   if (error == EADDRINUSE) return absl::AlreadyExistsError(text);
@@ -155,9 +147,10 @@ Task<absl::StatusOr<Stream>> Stream::Connect(Loop* loop, SocketAddress address,
                                              absl::Duration timeout,
                                              const SocketAddress* source,
                                              Options options) {
-  const int fd = socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  Sockets& sockets = loop->sockets();
+  const int fd = sockets.Open(address.family(), SOCK_STREAM);
   if (fd < 0) {
-    const int error = errno;
+    const int error = -fd;
     std::string text =
         absl::StrCat("socket for ", address.ToString(), ": ", strerror(error));
     if (error == EMFILE || error == ENFILE) {
@@ -167,17 +160,19 @@ Task<absl::StatusOr<Stream>> Stream::Connect(Loop* loop, SocketAddress address,
   }
   const bool source_port_given = source != nullptr && source->port() != 0;
   if (source != nullptr) {
-    absl::Status bound = BindSource(fd, *source);
+    absl::Status bound = BindSource(sockets, fd, *source);
     if (!bound.ok()) {
-      close(fd);
+      sockets.Close(fd);
       co_return bound;
     }
   }
-  if (options.no_delay && !address.is_unix()) SetNoDelay(fd);
+  if (options.no_delay && !address.is_unix()) {
+    static_cast<void>(sockets.SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1));
+  }
   ConnectAwaiter connect(loop, fd, address, loop->now() + timeout);
   const int error = co_await connect;
   if (error != 0) {
-    close(fd);
+    sockets.Close(fd);
     co_return ConnectError(address, error,
                            error == ETIMEDOUT && connect.timed_out(),
                            source_port_given);
@@ -283,7 +278,10 @@ SocketAddress Stream::local_address() const {
   sockaddr_storage storage = {};
   socklen_t length = sizeof(storage);
   auto* address = reinterpret_cast<sockaddr*>(&storage);
-  if (getsockname(state_->fd, address, &length) != 0) return SocketAddress();
+  Sockets& sockets = state_->loop->sockets();
+  if (sockets.LocalAddress(state_->fd, address, &length) != 0) {
+    return SocketAddress();
+  }
   return SocketAddress::FromSockaddr(address, length);
 }
 
@@ -291,7 +289,10 @@ SocketAddress Stream::peer_address() const {
   sockaddr_storage storage = {};
   socklen_t length = sizeof(storage);
   auto* address = reinterpret_cast<sockaddr*>(&storage);
-  if (getpeername(state_->fd, address, &length) != 0) return SocketAddress();
+  Sockets& sockets = state_->loop->sockets();
+  if (sockets.PeerAddress(state_->fd, address, &length) != 0) {
+    return SocketAddress();
+  }
   return SocketAddress::FromSockaddr(address, length);
 }
 

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -216,7 +215,7 @@ void StreamState::FinishShutdown() {
   if (shut_down) return;
   shut_down = true;
   // A failure means that the peer is gone: receiving will say so.
-  static_cast<void>(::shutdown(fd, SHUT_WR));
+  static_cast<void>(loop->sockets().Shutdown(fd, SHUT_WR));
 }
 
 // Ending.
@@ -280,7 +279,7 @@ bool StreamState::MaybeFinish() {
 }
 
 void StreamState::CloseDescriptor() {
-  if (fd >= 0) ::close(std::exchange(fd, -1));
+  if (fd >= 0) loop->sockets().Close(std::exchange(fd, -1));
 }
 
 }  // namespace ioloop::internal
