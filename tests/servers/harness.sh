@@ -29,7 +29,7 @@ stop_all() {
   for pid in "${harness_pids[@]}"; do wait "$pid" 2>/dev/null || true; done
   if [ "$status" != 0 ]; then
     tail -n 30 "$scratch"/*.log "$scratch"/cassandra/node1/system.log \
-      2>/dev/null >&2 || true
+      >&2 2>/dev/null || true
   fi
   rm -rf "$scratch"
   exit "$status"
@@ -109,6 +109,9 @@ empty_store() {
 start_ringplane() {
   local binary=$1
   shift
+  # The shell that becomes the binary may be late to truncate the file, and
+  # the address of the last one must not be taken for this one's.
+  rm -f "$scratch/ringplane.out"
   "$binary" serve --listen=127.0.0.1:0 --admin=127.0.0.1:0 "$@" \
     >"$scratch/ringplane.out" 2>"$scratch/ringplane.log" &
   ringplane_pid=$!
