@@ -38,6 +38,7 @@ commitlog_sync_period: 10s
 commitlog_segment_size: 8MiB
 commitlog_total_space: 64MiB
 memtable_heap_space: 64MiB
+memtable_allocation_type: unslabbed_heap_buffers
 memtable_offheap_space: 64MiB
 key_cache_size: 8MiB
 file_cache_size: 32MiB

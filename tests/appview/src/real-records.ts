@@ -1,8 +1,10 @@
 // Checks a dataplane that was filled from a file of Jetstream lines against the
-// file itself: no record is lost, counts and feeds follow from the lines.
+// file itself: no record is lost, counts and feeds follow from the lines. Asks
+// by gRPC, and by curl with JSON as the README shows.
 // Prints a digest of what it saw, so that two runs can be compared.
 //
 // node src/real-records.ts --dataplane http://host:port --events FILE
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { client } from './harness.ts'
@@ -10,11 +12,9 @@ import { client } from './harness.ts'
 const arg = (k: string) => process.argv[process.argv.indexOf('--' + k) + 1]
 const url = arg('dataplane')
 const grpc = client(url)
-const json = async (method: string, request: unknown) => {
-  const answer = await fetch(`${url}/bsky.Service/${method}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(request) })
-  if (!answer.ok) throw new Error(`${method}: ${answer.status} ${await answer.text()}`)
-  return await answer.json() as any
-}
+const curl = (method: string, request: unknown): any => JSON.parse(execFileSync('curl',
+  ['-sS', '--fail-with-body', '-H', 'Content-Type: application/json', '-d', '@-', `${url}/bsky.Service/${method}`],
+  { input: JSON.stringify(request), encoding: 'utf8', maxBuffer: 1 << 26 }))
 let checks = 0
 const digest = createHash('sha256')
 function expect(what: string, got: unknown, want: unknown) {
@@ -44,18 +44,18 @@ for (const [collection, method] of [['app.bsky.feed.post', 'getPostRecords'], ['
   })
 }
 {
-  const answer = await json('GetPostRecords', { uris: posts.map((p) => p.uri) })
-  expect('GetPostRecords as JSON', answer.records.map((r: any) => r.cid), posts.map((p) => p.cid))
+  const answer = curl('GetPostRecords', { uris: posts.map((p) => p.uri) })
+  expect('GetPostRecords by curl', answer.records.map((r: any) => r.cid), posts.map((p) => p.cid))
 }
 
 // Counts.
 const distinct = (r: Row[], f: (x: Row) => string) => new Set(r.map(f)).size
-const counts = await json('GetCountsForUsers', { dids })
+const counts = curl('GetCountsForUsers', { dids })
 const countsGrpc = await grpc.getCountsForUsers({ dids })
 expect('posts', countsGrpc.posts, dids.map((d) => posts.filter((p) => p.did === d).length))
 expect('following', countsGrpc.following, dids.map((d) => distinct(of('app.bsky.graph.follow').filter((f) => f.did === d), (f) => f.record.subject)))
 expect('followers', countsGrpc.followers, dids.map((d) => distinct(of('app.bsky.graph.follow').filter((f) => f.record.subject === d), (f) => f.did)))
-expect('counts as JSON', [counts.posts, counts.following], [countsGrpc.posts, countsGrpc.following])
+expect('counts by curl', [counts.posts, counts.following], [countsGrpc.posts, countsGrpc.following])
 const interactions = await grpc.getInteractionCounts({ refs: posts.map((p) => ({ uri: p.uri })) })
 expect('likes', interactions.likes, posts.map((p) => distinct(of('app.bsky.feed.like').filter((l) => l.record.subject.uri === p.uri), (l) => l.did)))
 expect('replies', interactions.replies, posts.map((p) => posts.filter((q) => q.record.reply?.parent.uri === p.uri).length))
@@ -73,13 +73,13 @@ for (const did of dids) {
     cursor = page.cursor
   } while (cursor)
   expect(`author feed of ${did}`, got, want)
-  const feed = await json('GetAuthorFeed', { actorDid: did, limit: 10 })
-  expect(`author feed of ${did} as JSON`, feed.items.map((i: any) => i.uri), want.slice(0, 10))
+  const feed = curl('GetAuthorFeed', { actorDid: did, limit: 10 })
+  expect(`author feed of ${did} by curl`, feed.items.map((i: any) => i.uri), want.slice(0, 10))
   // Nobody here follows anybody here: the timeline is the own items.
   const own = rows.filter((r) => r.did === did && (postUris.has(r.uri) || r.uri.includes('/app.bsky.feed.repost/'))).sort(newestFirst).map((r) => r.record.subject?.uri ?? r.uri)
   const timeline = await grpc.getTimeline({ actorDid: did, limit: 50 })
   expect(`timeline of ${did}`, timeline.items.map((i: any) => i.uri), own.slice(0, 50))
-  expect(`timeline of ${did} as JSON`, ((await json('GetTimeline', { actorDid: did, limit: 10 })).items ?? []).map((i: any) => i.uri), own.slice(0, 10))
+  expect(`timeline of ${did} by curl`, (curl('GetTimeline', { actorDid: did, limit: 10 }).items ?? []).map((i: any) => i.uri), own.slice(0, 10))
 }
 
 // Threads.
@@ -88,6 +88,6 @@ for (const post of posts) {
   if (!replies.length) continue
   const thread = await grpc.getThread({ postUri: post.uri, above: 0, below: 1 })
   expect(`thread of ${post.uri}`, thread.uris, [post.uri, ...replies.sort(newestFirst).map((r) => r.uri)])
-  expect(`thread of ${post.uri} as JSON`, (await json('GetThread', { postUri: post.uri, above: 0, below: 1 })).uris, thread.uris)
+  expect(`thread of ${post.uri} by curl`, curl('GetThread', { postUri: post.uri, above: 0, below: 1 }).uris, thread.uris)
 }
 console.log(`${checks} checks of ${rows.length} records passed; digest ${digest.digest('hex').slice(0, 16)}`)
