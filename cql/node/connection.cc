@@ -340,8 +340,6 @@ void Connection::ApplyRule(const Rule& rule, const FrameHeader& header,
                            std::string_view body) {
   switch (rule.action) {
     case Rule::Action::kError:
-      AnswerError(header.stream, rule.error);
-      return;
     case Rule::Action::kDrop:
     case Rule::Action::kClose:
     case Rule::Action::kReset:
@@ -349,6 +347,9 @@ void Connection::ApplyRule(const Rule& rule, const FrameHeader& header,
         sink_ = Sink::kDiscard;
         Dispatch(header, body);
         sink_ = Sink::kSend;
+      }
+      if (rule.action == Rule::Action::kError) {
+        AnswerError(header.stream, rule.error);
       }
       if (rule.action == Rule::Action::kClose) state_ = State::kClosing;
       if (rule.action == Rule::Action::kReset) Kill();

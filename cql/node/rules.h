@@ -47,7 +47,7 @@ struct Rule {
 
   enum class Action {
     kDelay,   // Answer after `delay`.
-    kError,   // Answer with `error`; the request is not executed.
+    kError,   // Answer with `error`.
     kClose,   // Close the connection (FIN) without an answer.
     kReset,   // Close it with a reset.
     kSplit,   // Answer in pieces of `split_bytes`, `delay` apart.
@@ -60,8 +60,8 @@ struct Rule {
   ServerError error;
   size_t split_bytes = 1;
   uint32_t wrong_shard = 0;
-  // kClose, kReset and kDrop: whether the request is executed all the same, as
-  // when an answer is lost on its way.
+  // kError, kClose, kReset and kDrop: whether the request is executed all the
+  // same, as when a replica is late or an answer is lost on its way.
   bool execute = false;
 };
 

@@ -22,6 +22,7 @@
 #include "cql/node/error.h"
 #include "cql/node/internal/text.h"
 #include "cql/node/keys.h"
+#include "cql/node/log_file.h"
 #include "cql/node/row.h"
 #include "ioloop/log.h"
 
@@ -258,6 +259,7 @@ absl::Status Storage::OpenStore(const EngineOptions& options) {
   listener_ = std::make_shared<Listener>();
   rocksdb::Options store;
   store.create_if_missing = true;
+  if (sync_mode_ == SyncMode::kDisk) store.env = LogAheadEnv();
   store.manual_wal_flush = true;
   store.merge_operator = std::make_shared<RowMerge>();
   store.compaction_filter = &purge;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/hash/hash.h"
 #include "service/ingest/indexer_state.h"
 #include "service/ingest/text.h"
 
@@ -15,15 +14,22 @@ constexpr size_t kBatchRows = 100;
 // A timeline may grow by this part of itself, on average, before it is cut.
 constexpr uint64_t kTrimFraction = 8;
 
+// FNV-1a: in another process, too, where absl's hash is another one.
+uint64_t Hash(uint64_t hash, std::string_view text) {
+  for (char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+  }
+  return hash;
+}
+
 // The same for the same write, so that replaying needs no memory of it.
 bool IsTimeToTrim(std::string_view actor, std::string_view uri,
                   int timeline_rows) {
   const uint64_t writes_per_trim = std::max<uint64_t>(
       1, static_cast<uint64_t>(timeline_rows) / kTrimFraction);
-  const uint64_t hash =
-      absl::Hash<std::pair<absl::string_view, absl::string_view>>()(
-          {AbslView(actor), AbslView(uri)});
-  return hash % writes_per_trim == 0;
+  const uint64_t hash = Hash(Hash(0xCBF29CE484222325, actor), uri);
+  // The low bits alone are not mixed well.
+  return (hash >> 32) % writes_per_trim == 0;
 }
 
 ListKey Feed(const FeedItem& item, int feed_type) {

@@ -152,22 +152,24 @@ ioloop::Task<absl::StatusOr<Indexer::Outcome>> Indexer::State::ApplyAccount(
   if (!event.active) {
     status_text = event.status.empty() ? "deactivated" : event.status;
   }
-  const bool deleted = status_text == "deleted";
+  const std::optional<std::string_view> upstream = OrNull(status_text);
   absl::Status status;
-  if (deleted) {
+  if (status_text == "deleted") {
     status = co_await Purge(event.did, event.time_us);
     if (!status.ok()) co_return status;
-    status =
-        co_await writer.Write(statements.set_purged, event.time_us, event.did);
-    if (!status.ok()) co_return status;
-  } else if (!actor->known) {
-    status = co_await MakeKnown(event.did, event.time_us);
-    if (!status.ok()) co_return status;
+    // Before it is written, not after: the answer may be an error all the same.
+    actors.erase(event.did);
+    // One write: each half alone would make the other no news.
+    status = co_await writer.Write(statements.set_deleted, event.time_us,
+                                   upstream, event.time_us, event.did);
+  } else {
+    if (!actor->known) {
+      status = co_await MakeKnown(event.did, event.time_us);
+      if (!status.ok()) co_return status;
+    }
+    status = co_await writer.Write(statements.set_account, upstream,
+                                   event.time_us, event.did);
   }
-  actors.erase(event.did);
-  const std::optional<std::string_view> upstream = OrNull(status_text);
-  status = co_await writer.Write(statements.set_account, upstream,
-                                 event.time_us, event.did);
   if (!status.ok()) co_return status;
   co_return Outcome::kApplied;
 }
@@ -184,6 +186,9 @@ ioloop::Task<absl::Status> Indexer::State::Purge(const std::string& did,
   }
   std::vector<ListRow> page;
   for (const std::string& kind : kinds) {
+    // The end of a verification is told to its subject: in their order.
+    const bool told = kind == CollectionNsid(Collection::kVerification);
+    const size_t in_flight = told ? 1 : kPurgesInFlight;
     const ListKey key(ListTable::kRecordsByActor, did, kind);
     Lists::Walk records(&lists, key, options.page_rows);
     for (;;) {
@@ -192,13 +197,16 @@ ioloop::Task<absl::Status> Indexer::State::Purge(const std::string& did,
       if (!*more) break;
       for (size_t i = 0; i < page.size();) {
         SideBySide work;
-        for (size_t n = 0; n < kPurgesInFlight && i < page.size(); ++n, ++i) {
-          work.Run(PurgeRecord(key, page[i], time_us));
+        for (size_t n = 0; n < in_flight && i < page.size(); ++n, ++i) {
+          work.Run(PurgeRecord(page[i].uri, time_us));
         }
         absl::Status status = co_await work.Join();
         if (!status.ok()) co_return status;
       }
     }
+    // Only now: its rows are how the records are found, this time and again.
+    absl::Status status = co_await lists.Drop(key);
+    if (!status.ok()) co_return status;
   }
   absl::Status status =
       co_await lists.Drop(ListKey(ListTable::kNotifications, did));
@@ -208,19 +216,14 @@ ioloop::Task<absl::Status> Indexer::State::Purge(const std::string& did,
   co_return co_await MoveHandle(did, "");
 }
 
-ioloop::Task<absl::Status> Indexer::State::PurgeRecord(const ListKey& key,
-                                                       const ListRow& row,
+ioloop::Task<absl::Status> Indexer::State::PurgeRecord(std::string uri,
                                                        int64_t time_us) {
-  absl::StatusOr<StoredRecord> stored = co_await ReadRecord(row.uri);
+  absl::StatusOr<StoredRecord> stored = co_await ReadRecord(uri);
   if (!stored.ok()) co_return stored.status();
-  if (stored->live()) {
-    const std::string rev = stored->rev;
-    absl::Status status =
-        co_await RemoveRecord(row.uri, *std::move(stored), rev, time_us);
-    if (!status.ok()) co_return status;
-  }
-  // Gone already, unless the record was not there.
-  co_return co_await lists.Remove(key, row);
+  if (!stored->live()) co_return absl::OkStatus();
+  const std::string rev = stored->rev;
+  co_return co_await RemoveRecord(uri, *std::move(stored), Removal::kPurged,
+                                  rev, time_us);
 }
 
 ioloop::Task<absl::Status> Indexer::State::IndexVerification(const Indexed& now,

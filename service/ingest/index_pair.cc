@@ -61,6 +61,14 @@ std::string HostOf(std::string_view uri) {
   return parts ? std::string(parts->did) : std::string();
 }
 
+// One after the other: in which bucket `next` is then depends on nothing else.
+ioloop::Task<absl::Status> Replace(Lists* lists, ListKey key, ListRow old,
+                                   ListRow next) {
+  absl::Status status = co_await lists->Remove(key, old);
+  if (!status.ok()) co_return status;
+  co_return co_await lists->Add(key, next);
+}
+
 }  // namespace
 
 ioloop::Task<absl::Status> Indexer::State::IndexPair(const Indexed& now,
@@ -74,14 +82,13 @@ ioloop::Task<absl::Status> Indexer::State::IndexPair(const Indexed& now,
   const Pair pair = PairOf(now);
   absl::StatusOr<std::string> counting =
       co_await ReadRelation(pair.actor, now.nsid, pair.subject);
-  absl::Status status = counting.status();
-  if (status.ok() && counting->empty()) {
-    status = co_await writer.Write(statements.write_relation, pair.actor,
-                                   now.nsid, pair.subject, now.uri);
-  }
-  if (!status.ok()) {
+  if (!counting.ok()) {
     static_cast<void>(co_await work.Join());
-    co_return status;
+    co_return counting.status();
+  }
+  if (counting->empty()) {
+    work.Run(writer.Write(statements.write_relation, pair.actor, now.nsid,
+                          pair.subject, now.uri));
   }
   const ListRow row(now.sort_ms, now.cid, now.uri, now.record.subject);
   if (!counting->empty() && *counting != now.uri) {
@@ -105,24 +112,30 @@ ioloop::Task<absl::Status> Indexer::State::IndexPair(const Indexed& now,
   }
   if (now.collection == Collection::kLike ||
       now.collection == Collection::kRepost) {
-    const bool like = now.collection == Collection::kLike;
-    const std::string host = HostOf(now.record.subject);
-    if (host != now.did) {
-      Notice notice(host, like ? "like" : "repost", now.record.subject);
-      work.Run(NotifyAbout(now, notice, time_us, notified));
-      const std::string via_host = HostOf(now.record.via);
-      if (!via_host.empty() && via_host != now.did) {
-        Notice via(via_host, like ? "like-via-repost" : "repost-via-repost",
-                   now.record.via);
-        work.Run(NotifyAbout(now, via, time_us, notified));
-      }
-    }
+    work.Run(NotifyHosts(now, time_us, notified));
   }
   co_return co_await work.Join();
 }
 
+ioloop::Task<absl::Status> Indexer::State::NotifyHosts(const Indexed& now,
+                                                       int64_t time_us,
+                                                       std::string* notified) {
+  const bool like = now.collection == Collection::kLike;
+  const std::string host = HostOf(now.record.subject);
+  if (host == now.did) co_return absl::OkStatus();
+  Notice notice(host, like ? "like" : "repost", now.record.subject);
+  absl::Status status = co_await NotifyAbout(now, notice, time_us, notified);
+  const std::string via_host = HostOf(now.record.via);
+  if (!status.ok() || via_host.empty() || via_host == now.did) co_return status;
+  // Not beside the first: both may be rows of one list, and their order there
+  // is the order in which they came.
+  Notice via(via_host, like ? "like-via-repost" : "repost-via-repost",
+             now.record.via);
+  co_return co_await NotifyAbout(now, via, time_us, notified);
+}
+
 ioloop::Task<absl::Status> Indexer::State::UnindexPair(
-    const Indexed& old, const StoredRecord& stored, bool replaced) {
+    const Indexed& old, const StoredRecord& stored, Removal why) {
   SideBySide work;
   if (old.collection == Collection::kRepost) {
     work.Run(TakeFeedItem(RepostItem(old), RepostFeedTypes()));
@@ -135,17 +148,19 @@ ioloop::Task<absl::Status> Indexer::State::UnindexPair(
     co_return counting.status();
   }
   const ListRow row(old.sort_ms, old.cid, old.uri, "");
+  const ListKey waiting(ListTable::kRecordsByActor, old.did,
+                        DuplicateKind(old.nsid));
   if (*counting != old.uri) {
-    work.Run(lists.Remove(
-        ListKey(ListTable::kRecordsByActor, old.did, DuplicateKind(old.nsid)),
-        row));
+    if (why != Removal::kPurged) work.Run(lists.Remove(waiting, row));
     work.Run(writer.Write(statements.remove_duplicate, pair.actor, old.nsid,
                           pair.subject, Ms(old.indexed_ms), old.uri));
+    // Or `old` did count, and this was broken off when all was done but that.
+    if (!counting->empty()) work.Run(ForgetDuplicate(old, *counting));
     co_return co_await work.Join();
   }
 
   std::optional<Successor> successor;
-  if (!replaced) {
+  if (why != Removal::kReplaced) {
     absl::StatusOr<std::optional<Successor>> found =
         co_await FindSuccessor(old);
     if (!found.ok()) {
@@ -156,21 +171,19 @@ ioloop::Task<absl::Status> Indexer::State::UnindexPair(
   }
   const ListKey by_actor(ListTable::kRecordsByActor, old.did, old.nsid);
   const std::optional<ListKey> by_subject = SubjectList(old);
-  work.Run(lists.Remove(by_actor, row));
-  if (by_subject) work.Run(lists.Remove(*by_subject, row));
   if (successor) {
     ListRow next(successor->sort_ms, successor->cid, successor->uri,
                  old.record.subject);
-    work.Run(lists.Add(by_actor, next));
-    work.Run(lists.Remove(
-        ListKey(ListTable::kRecordsByActor, old.did, DuplicateKind(old.nsid)),
-        next));
+    work.Run(Replace(&lists, by_actor, row, next));
+    work.Run(lists.Remove(waiting, next));
     next.value = ListedActor(old);
-    if (by_subject) work.Run(lists.Add(*by_subject, next));
+    if (by_subject) work.Run(Replace(&lists, *by_subject, row, next));
     // The first record's notifications stay: it is still liked, or followed.
   } else {
+    if (why != Removal::kPurged) work.Run(lists.Remove(by_actor, row));
+    if (by_subject) work.Run(lists.Remove(*by_subject, row));
     work.Run(RemoveNotifications(old, stored.notified));
-    if (old.collection == Collection::kFollow && !replaced) {
+    if (old.collection == Collection::kFollow && why != Removal::kReplaced) {
       work.Run(Unfollow(old.did, old.record.subject));
     }
   }
@@ -217,9 +230,6 @@ Indexer::State::FindSuccessor(const Indexed& old) {
   for (const cql::Row& row : *rows) {
     absl::StatusOr<std::string_view> uri = row.Get<std::string_view>(0);
     if (!uri.ok()) co_return uri.status();
-    // A record that took over may still be in the line: its own removal from
-    // it did not happen.
-    if (*uri == old.uri) continue;
     absl::StatusOr<StoredRecord> stored = co_await ReadRecord(*uri);
     if (!stored.ok()) co_return stored.status();
     if (!stored->live()) continue;
@@ -231,6 +241,25 @@ Indexer::State::FindSuccessor(const Indexed& old) {
     break;
   }
   co_return successor;
+}
+
+ioloop::Task<absl::Status> Indexer::State::ForgetDuplicate(
+    const Indexed& old, std::string counting) {
+  const Pair pair = PairOf(old);
+  cql::Query query = writer.session()->Execute(
+      *statements.read_duplicates, pair.actor, old.nsid, pair.subject);
+  absl::StatusOr<cql::Rows> rows = co_await query;
+  if (!rows.ok()) co_return rows.status();
+  for (const cql::Row& row : *rows) {
+    std::string_view uri;
+    absl::Time indexed_at;
+    absl::Status status = row.Read(&uri, &indexed_at);
+    if (!status.ok()) co_return status;
+    if (uri != counting) continue;
+    co_return co_await writer.Write(statements.remove_duplicate, pair.actor,
+                                    old.nsid, pair.subject, indexed_at, uri);
+  }
+  co_return absl::OkStatus();
 }
 
 ioloop::Task<absl::Status> Indexer::State::RememberDuplicate(

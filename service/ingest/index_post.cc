@@ -105,12 +105,15 @@ ioloop::Task<absl::Status> Indexer::State::IndexPost(const Indexed& now,
 }
 
 ioloop::Task<absl::Status> Indexer::State::UnindexPost(
-    const Indexed& old, const StoredRecord& stored, bool replaced,
+    const Indexed& old, const StoredRecord& stored, Removal why,
     int64_t time_us) {
   const Record& record = old.record;
   SideBySide work;
-  work.Run(lists.Remove(ListKey(ListTable::kRecordsByActor, old.did, old.nsid),
-                        ListRow(old.sort_ms, old.cid, old.uri, "")));
+  if (why != Removal::kPurged) {
+    work.Run(
+        lists.Remove(ListKey(ListTable::kRecordsByActor, old.did, old.nsid),
+                     ListRow(old.sort_ms, old.cid, old.uri, "")));
+  }
   work.Run(TakeFeedItem(PostItem(old), PostFeedTypes(old)));
   const ListRow row(old.sort_ms, old.cid, old.uri, old.did);
   if (!record.reply_parent.empty()) {
@@ -123,13 +126,8 @@ ioloop::Task<absl::Status> Indexer::State::UnindexPost(
         lists.Remove(ListKey(ListTable::kQuotesBySubject, record.quote), row));
   }
   work.Run(RemoveNotifications(old, stored.notified));
-  if (IsOpReply(old)) {
-    // It keeps its place while a reply below it lives.
-    work.Run(writer.Write(statements.delete_op_reply, record.reply_root,
-                          old.uri, record.reply_parent,
-                          absl::FromUnixMicros(time_us)));
-  }
-  if (!replaced) {
+  if (IsOpReply(old)) work.Run(RemoveOpReply(old, time_us));
+  if (why != Removal::kReplaced) {
     work.Run(RemoveRepostItems(old.uri));
     work.Run(lists.Drop(ListKey(ListTable::kQuotesBySubject, old.uri)));
   }
@@ -248,13 +246,20 @@ ioloop::Task<absl::Status> Indexer::State::NotifyOfPost(const Indexed& now,
   co_return status.ok() ? joined : status;
 }
 
+ioloop::Task<absl::StatusOr<bool>> Indexer::State::HoldsOpReply(
+    const Indexed& reply) {
+  cql::Query find = writer.session()->Execute(
+      *statements.find_op_reply, reply.record.reply_root, reply.uri);
+  absl::StatusOr<cql::Rows> found = co_await find;
+  if (!found.ok()) co_return found.status();
+  co_return !found->empty();
+}
+
 ioloop::Task<absl::Status> Indexer::State::AddOpReply(const Indexed& now) {
   const std::string& root = now.record.reply_root;
-  cql::Query find =
-      writer.session()->Execute(*statements.find_op_reply, root, now.uri);
   cql::Query count =
       writer.session()->Execute(*statements.read_op_replies, root);
-  absl::StatusOr<cql::Rows> found = co_await find;
+  absl::StatusOr<bool> found = co_await HoldsOpReply(now);
   absl::StatusOr<cql::Rows> counted = co_await count;
   if (!found.ok()) co_return found.status();
   if (!counted.ok()) co_return counted.status();
@@ -262,12 +267,23 @@ ioloop::Task<absl::Status> Indexer::State::AddOpReply(const Indexed& now) {
   absl::StatusOr<bool> any = counted->ReadFirst(&stored);
   if (!any.ok()) co_return any.status();
   int row_count = stored.value_or(0);
-  if (found->empty()) {
+  if (!*found) {
     if (row_count >= options.op_replies_max) co_return absl::OkStatus();
     ++row_count;
   }
   co_return co_await writer.Write(statements.write_op_reply, root, now.uri,
                                   now.record.reply_parent, row_count);
+}
+
+// It keeps its place while a reply below it lives, if it has one.
+ioloop::Task<absl::Status> Indexer::State::RemoveOpReply(const Indexed& old,
+                                                         int64_t time_us) {
+  absl::StatusOr<bool> found = co_await HoldsOpReply(old);
+  if (!found.ok()) co_return found.status();
+  if (!*found) co_return absl::OkStatus();
+  co_return co_await writer.Write(
+      statements.delete_op_reply, old.record.reply_root, old.uri,
+      old.record.reply_parent, absl::FromUnixMicros(time_us));
 }
 
 // Takes the post's reposts out of every feed. The reposts themselves stay.

@@ -59,6 +59,18 @@ std::optional<int64_t> RevTimeUs(std::string_view rev) {
   return static_cast<int64_t>(value >> 10);
 }
 
+void SortLines(std::string* text) {
+  std::vector<std::string> lines;
+  for (size_t at = 0; at < text->size();) {
+    const size_t end = text->find('\n', at) + 1;
+    lines.push_back(text->substr(at, end - at));
+    at = end;
+  }
+  std::sort(lines.begin(), lines.end());
+  text->clear();
+  for (const std::string& line : lines) text->append(line);
+}
+
 int64_t MsOf(int64_t time_us) {
   return time_us >= 0 ? time_us / 1000 : (time_us - 999) / 1000;
 }
@@ -79,15 +91,23 @@ ioloop::Task<absl::StatusOr<std::unique_ptr<Indexer>>> Indexer::Create(
 
 ioloop::Task<absl::StatusOr<Indexer::Outcome>> Indexer::Apply(
     const Event& event) {
-  switch (event.kind) {
-    case EventKind::kCommit:
-      return state_->ApplyCommit(event);
-    case EventKind::kIdentity:
-      return state_->ApplyIdentity(event);
-    case EventKind::kAccount:
-      return state_->ApplyAccount(event);
+  absl::StatusOr<Outcome> outcome = Outcome::kNoNews;
+  if (event.kind == EventKind::kIdentity) {
+    outcome = co_await state_->ApplyIdentity(event);
+  } else if (event.kind == EventKind::kAccount) {
+    outcome = co_await state_->ApplyAccount(event);
+  } else {
+    Indexed now;
+    absl::Status status = state_->Check(event, &now);
+    if (!status.ok()) co_return status;
+    outcome = co_await state_->ApplyCommit(event, std::move(now));
   }
-  __builtin_unreachable();
+  if (absl::IsInvalidArgument(outcome.status())) {
+    // Nothing is wrong with the event, and some of it may be written.
+    co_return absl::InternalError(Cat("the store refuses what it is asked: ",
+                                      View(outcome.status().message())));
+  }
+  co_return outcome;
 }
 
 bool Indexer::KeysNeedStore(const Event& event) {
@@ -121,6 +141,7 @@ void AddKeysOf(Collection collection, const Record& record, bool removed,
       break;
     default:
       if (!record.subject.empty()) keys->AddShared(record.subject);
+      if (!record.via.empty()) keys->AddShared(record.via);
   }
 }
 
@@ -160,42 +181,41 @@ ioloop::Task<absl::Status> Indexer::KeysOf(const Event& event, KeySet* keys,
   co_return absl::OkStatus();
 }
 
-ioloop::Task<absl::StatusOr<Indexer::Outcome>> Indexer::State::ApplyCommit(
-    const Event& event) {
-  Indexed now;
+absl::Status Indexer::State::Check(const Event& event, Indexed* now) {
   std::optional<Collection> collection = FindCollection(event.collection);
   if (!collection) {
-    co_return absl::InvalidArgumentError(
+    return absl::InvalidArgumentError(
         Cat("collection: ", event.collection, " is not served"));
   }
-  now.did = event.did;
-  now.collection = *collection;
-  now.nsid = event.collection;
-  now.rkey = event.rkey;
-  now.uri = EventUri(event);
-  now.cid = event.cid;
-  now.indexed_ms = MsOf(event.time_us);
-  if (!ParseRecordUri(now.uri)) {
-    co_return absl::InvalidArgumentError(Cat("not a record: ", now.uri));
+  now->did = event.did;
+  now->collection = *collection;
+  now->nsid = event.collection;
+  now->rkey = event.rkey;
+  now->uri = EventUri(event);
+  now->cid = event.cid;
+  now->indexed_ms = MsOf(event.time_us);
+  if (!ParseRecordUri(now->uri)) {
+    return absl::InvalidArgumentError(Cat("not a record: ", now->uri));
   }
-  const bool removes = event.operation == CommitOperation::kDelete;
-  if (!removes) {
+  if (event.operation != CommitOperation::kDelete) {
     if (event.record.size() > options.record_bytes_max) {
-      co_return absl::InvalidArgumentError(Cat("record: ", event.record.size(),
-                                               " bytes, more than ",
-                                               options.record_bytes_max));
+      return absl::InvalidArgumentError(Cat("record: ", event.record.size(),
+                                            " bytes, more than ",
+                                            options.record_bytes_max));
     }
-    if (event.cid.empty()) {
-      co_return absl::InvalidArgumentError("cid: missing");
-    }
+    if (event.cid.empty()) return absl::InvalidArgumentError("cid: missing");
     absl::Status status = parser.Parse(*collection, event.did, event.rkey,
-                                       event.record, &now.record);
-    if (!status.ok()) co_return status;
-    now.sort_ms = std::min(now.record.created_at_ms.value_or(now.indexed_ms),
-                           now.indexed_ms);
+                                       event.record, &now->record);
+    if (!status.ok()) return status;
+    now->sort_ms = std::min(now->record.created_at_ms.value_or(now->indexed_ms),
+                            now->indexed_ms);
   }
-  if (event.rev.empty()) co_return absl::InvalidArgumentError("rev: missing");
+  if (event.rev.empty()) return absl::InvalidArgumentError("rev: missing");
+  return absl::OkStatus();
+}
 
+ioloop::Task<absl::StatusOr<Indexer::Outcome>> Indexer::State::ApplyCommit(
+    const Event& event, Indexed now) {
   absl::StatusOr<KnownActor> actor = co_await Recall(event.did);
   if (!actor.ok()) co_return actor.status();
   if (actor->purged_us >= event.time_us) co_return Outcome::kNoNews;
@@ -203,51 +223,61 @@ ioloop::Task<absl::StatusOr<Indexer::Outcome>> Indexer::State::ApplyCommit(
   if (!stored.ok()) co_return stored.status();
   if (stored->rev >= event.rev) co_return Outcome::kNoNews;
 
-  SideBySide account;
-  if (!actor->known) account.Run(MakeKnown(event.did, event.time_us));
+  SideBySide work;
+  if (!actor->known) work.Run(MakeKnown(event.did, event.time_us));
   // The rev's own time makes the newest win, in whatever order they come.
-  account.Run(writer.Write(statements.write_repo_rev, event.did, event.rev,
-                           RevTimeUs(event.rev).value_or(event.time_us)));
-  absl::Status status = co_await account.Join();
+  work.Run(writer.Write(statements.write_repo_rev, event.did, event.rev,
+                        RevTimeUs(event.rev).value_or(event.time_us)));
+  const bool removes = event.operation == CommitOperation::kDelete;
+  // Else the same record in a newer commit.
+  const bool changes = !stored->live() || stored->cid != event.cid;
+  std::string notified;
+  PostFlags flags;
+  if (!removes && changes) {
+    work.Run(ChangeRecord(&now, *stored, event.time_us, &flags, &notified));
+  }
+  absl::Status status = co_await work.Join();
   if (!status.ok()) co_return status;
 
+  // Last, for it says that everything else is done.
   if (removes) {
-    status = co_await RemoveRecord(now.uri, *std::move(stored), event.rev,
-                                   event.time_us);
-    if (!status.ok()) co_return status;
-    co_return Outcome::kApplied;
-  }
-  if (stored->live() && stored->cid == event.cid) {
-    // The same record in a newer commit.
+    status = co_await RemoveRecord(now.uri, *std::move(stored),
+                                   Removal::kDeleted, event.rev, event.time_us);
+  } else if (changes) {
+    status = co_await WriteRecord(event, now, flags, notified);
+    if (status.ok() && invalidator != nullptr) invalidator->Invalidate(now.uri);
+  } else {
     status = co_await writer.Write(statements.set_rev, event.rev, now.uri);
-    if (!status.ok()) co_return status;
-    co_return Outcome::kApplied;
   }
-  std::string notified;
-  if (stored->live()) {
-    const UriParts parts = *ParseRecordUri(now.uri);
-    std::optional<Indexed> old = FromStore(parts, *stored);
+  if (!status.ok()) co_return status;
+  co_return Outcome::kApplied;
+}
+
+ioloop::Task<absl::Status> Indexer::State::ChangeRecord(
+    Indexed* now, const StoredRecord& stored, int64_t time_us, PostFlags* flags,
+    std::string* notified) {
+  if (stored.live()) {
+    const UriParts parts = *ParseRecordUri(now->uri);
+    std::optional<Indexed> old = FromStore(parts, stored);
     if (old) {
-      const bool replaced = !IsPair(*collection) || SamePair(*old, now);
-      status = co_await Unindex(*old, *stored, replaced, event.time_us);
+      const bool replaced = !IsPair(now->collection) || SamePair(*old, *now);
+      absl::Status status = co_await Unindex(
+          *old, stored, replaced ? Removal::kReplaced : Removal::kDeleted,
+          time_us);
       if (!status.ok()) co_return status;
     }
     // Who joined through a starter pack did so once.
-    if (old && *collection == Collection::kProfile &&
+    if (old && now->collection == Collection::kProfile &&
         old->record.joined_via_starter_pack ==
-            now.record.joined_via_starter_pack) {
-      notified = stored->notified;
-      now.record.joined_via_starter_pack.clear();
+            now->record.joined_via_starter_pack) {
+      *notified = stored.notified;
+      now->record.joined_via_starter_pack.clear();
     }
   }
-  PostFlags flags;
-  status = co_await Index(now, event.time_us, &flags, &notified);
-  if (!status.ok()) co_return status;
-  // Last, for it says that everything else is done.
-  status = co_await WriteRecord(event, now, flags, notified);
-  if (!status.ok()) co_return status;
-  if (invalidator != nullptr) invalidator->Invalidate(now.uri);
-  co_return Outcome::kApplied;
+  absl::Status status = co_await Index(*now, time_us, flags, notified);
+  // In no order that depends on which question was answered first.
+  SortLines(notified);
+  co_return status;
 }
 
 ioloop::Task<absl::StatusOr<StoredRecord>> Indexer::State::ReadRecord(
@@ -331,13 +361,14 @@ ioloop::Task<absl::Status> Indexer::State::WriteRecord(
 
 ioloop::Task<absl::Status> Indexer::State::RemoveRecord(std::string uri,
                                                         StoredRecord stored,
+                                                        Removal why,
                                                         std::string rev,
                                                         int64_t time_us) {
   const UriParts parts = *ParseRecordUri(uri);
   if (stored.live()) {
     std::optional<Indexed> old = FromStore(parts, stored);
     absl::Status status;
-    if (old) status = co_await Unindex(*old, stored, false, time_us);
+    if (old) status = co_await Unindex(*old, stored, why, time_us);
     if (!status.ok()) co_return status;
     std::optional<Collection> collection = FindCollection(parts.collection);
     if (collection && IsActorRecord(*collection, parts.rkey)) {
@@ -367,13 +398,13 @@ ioloop::Task<absl::Status> Indexer::State::Index(const Indexed& now,
 
 ioloop::Task<absl::Status> Indexer::State::Unindex(const Indexed& old,
                                                    const StoredRecord& stored,
-                                                   bool replaced,
+                                                   Removal why,
                                                    int64_t time_us) {
   if (old.collection == Collection::kPost) {
-    return UnindexPost(old, stored, replaced, time_us);
+    return UnindexPost(old, stored, why, time_us);
   }
-  if (IsPair(old.collection)) return UnindexPair(old, stored, replaced);
-  return UnindexOther(old, stored, replaced, time_us);
+  if (IsPair(old.collection)) return UnindexPair(old, stored, why);
+  return UnindexOther(old, stored, why, time_us);
 }
 
 // The collections that are neither posts nor about a pair.
@@ -411,11 +442,15 @@ ioloop::Task<absl::Status> Indexer::State::IndexOther(const Indexed& now,
 }
 
 ioloop::Task<absl::Status> Indexer::State::UnindexOther(
-    const Indexed& old, const StoredRecord& stored, bool replaced,
+    const Indexed& old, const StoredRecord& stored, Removal why,
     int64_t time_us) {
+  const bool replaced = why == Removal::kReplaced;
   SideBySide work;
-  work.Run(lists.Remove(ListKey(ListTable::kRecordsByActor, old.did, old.nsid),
-                        ListRow(old.sort_ms, old.cid, old.uri, "")));
+  if (why != Removal::kPurged) {
+    work.Run(
+        lists.Remove(ListKey(ListTable::kRecordsByActor, old.did, old.nsid),
+                     ListRow(old.sort_ms, old.cid, old.uri, "")));
+  }
   std::string unverified;
   switch (old.collection) {
     case Collection::kThreadgate:

@@ -46,6 +46,15 @@ struct Indexed {
   Record record;
 };
 
+// Why a record is taken out.
+enum class Removal {
+  kDeleted,
+  kReplaced,  // It is indexed anew right after.
+  // With its account: its row in `records_by_actor` stays until the whole list
+  // goes, for it is by these rows that what is left is found again.
+  kPurged,
+};
+
 // Where a post stands in its thread.
 struct PostLinks {
   bool live = false;
@@ -103,7 +112,15 @@ struct Indexer::State {
   ioloop::Task<absl::Status> Prepare();
 
   // indexer.cc
-  ioloop::Task<absl::StatusOr<Outcome>> ApplyCommit(const Event& event);
+  // Fills `now`, or says what is wrong with the event.
+  absl::Status Check(const Event& event, Indexed* now);
+  ioloop::Task<absl::StatusOr<Outcome>> ApplyCommit(const Event& event,
+                                                    Indexed now);
+  // Takes out what depends on `stored`, and brings in what depends on `now`.
+  ioloop::Task<absl::Status> ChangeRecord(Indexed* now,
+                                          const StoredRecord& stored,
+                                          int64_t time_us, PostFlags* flags,
+                                          std::string* notified);
   ioloop::Task<absl::StatusOr<StoredRecord>> ReadRecord(std::string_view uri);
   // Nothing, but a line in the log, if the store's own JSON is not what was
   // checked once: what cannot be read must not stop what comes after it.
@@ -114,20 +131,20 @@ struct Indexer::State {
                                          const std::string& notified);
   // Takes out what `stored` holds, if it is a record, and leaves `rev`.
   ioloop::Task<absl::Status> RemoveRecord(std::string uri, StoredRecord stored,
-                                          std::string rev, int64_t time_us);
+                                          Removal why, std::string rev,
+                                          int64_t time_us);
   // Collects in `notified` what `records` shall remember, and in `flags` what
   // was decided about a post.
   ioloop::Task<absl::Status> Index(const Indexed& now, int64_t time_us,
                                    PostFlags* flags, std::string* notified);
-  // `replaced`: the same record is indexed anew right after.
   ioloop::Task<absl::Status> Unindex(const Indexed& old,
-                                     const StoredRecord& stored, bool replaced,
+                                     const StoredRecord& stored, Removal why,
                                      int64_t time_us);
   ioloop::Task<absl::Status> IndexOther(const Indexed& now, int64_t time_us,
                                         std::string* notified);
   ioloop::Task<absl::Status> UnindexOther(const Indexed& old,
                                           const StoredRecord& stored,
-                                          bool replaced, int64_t time_us);
+                                          Removal why, int64_t time_us);
   ioloop::Task<absl::Status> SetGateFlag(Collection gate, std::string post,
                                          bool present);
 
@@ -136,7 +153,7 @@ struct Indexer::State {
                                        PostFlags* flags, std::string* notified);
   ioloop::Task<absl::Status> UnindexPost(const Indexed& old,
                                          const StoredRecord& stored,
-                                         bool replaced, int64_t time_us);
+                                         Removal why, int64_t time_us);
   ioloop::Task<absl::StatusOr<Record>> ReadGate(Collection gate,
                                                 std::string post, bool* found);
   ioloop::Task<absl::StatusOr<bool>> ViolatesThreadGate(
@@ -146,7 +163,9 @@ struct Indexer::State {
                                           const PostFlags& flags,
                                           const Record& gate,
                                           std::string* notified);
+  ioloop::Task<absl::StatusOr<bool>> HoldsOpReply(const Indexed& reply);
   ioloop::Task<absl::Status> AddOpReply(const Indexed& now);
+  ioloop::Task<absl::Status> RemoveOpReply(const Indexed& old, int64_t time_us);
   ioloop::Task<absl::Status> RemoveRepostItems(std::string post);
 
   // index_pair.cc
@@ -154,12 +173,19 @@ struct Indexer::State {
                                        std::string* notified);
   ioloop::Task<absl::Status> UnindexPair(const Indexed& old,
                                          const StoredRecord& stored,
-                                         bool replaced);
+                                         Removal why);
+  // Of a like or repost: the account of the subject, and of the repost through
+  // which it was found.
+  ioloop::Task<absl::Status> NotifyHosts(const Indexed& now, int64_t time_us,
+                                         std::string* notified);
   ioloop::Task<absl::StatusOr<std::string>> ReadRelation(
       std::string_view actor, std::string_view kind, std::string_view subject);
   ioloop::Task<absl::StatusOr<std::optional<Successor>>> FindSuccessor(
       const Indexed& old);
   ioloop::Task<absl::Status> RememberDuplicate(const Indexed& now);
+  // Takes `counting` out of the line of the pair of `old`, if it is there.
+  ioloop::Task<absl::Status> ForgetDuplicate(const Indexed& old,
+                                             std::string counting);
 
   // fan_out.cc
   ioloop::Task<absl::Status> PutFeedItem(FeedItem item,
@@ -200,8 +226,7 @@ struct Indexer::State {
   ioloop::Task<absl::Status> MakeKnown(const std::string& did, int64_t time_us);
   ioloop::Task<absl::Status> MoveHandle(std::string did, std::string handle);
   ioloop::Task<absl::Status> Purge(const std::string& did, int64_t time_us);
-  ioloop::Task<absl::Status> PurgeRecord(const ListKey& key, const ListRow& row,
-                                         int64_t time_us);
+  ioloop::Task<absl::Status> PurgeRecord(std::string uri, int64_t time_us);
   // Of a trusted issuer.
   ioloop::Task<absl::Status> IndexVerification(const Indexed& now, bool add);
   ioloop::Task<absl::Status> WriteVerification(const Indexed& now);
@@ -254,7 +279,7 @@ struct Indexer::State {
     const cql::PreparedStatement* read_actor = nullptr;
     const cql::PreparedStatement* make_known = nullptr;
     const cql::PreparedStatement* set_account = nullptr;
-    const cql::PreparedStatement* set_purged = nullptr;
+    const cql::PreparedStatement* set_deleted = nullptr;
     const cql::PreparedStatement* set_handle = nullptr;
     const cql::PreparedStatement* set_handle_time = nullptr;
     const cql::PreparedStatement* read_handle = nullptr;

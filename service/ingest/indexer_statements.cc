@@ -28,7 +28,7 @@ ioloop::Task<absl::Status> Indexer::State::Prepare() {
        "SELECT uri FROM relations"
        " WHERE actor = ? AND kind = ? AND subject = ?"},
       {&S::read_duplicates,
-       "SELECT uri FROM duplicates"
+       "SELECT uri, indexed_at FROM duplicates"
        " WHERE actor = ? AND kind = ? AND subject = ?"},
       {&S::read_timeline,
        "SELECT sort_at, tie, uri FROM timelines WHERE actor = ?"},
@@ -108,8 +108,9 @@ ioloop::Task<absl::Status> Indexer::State::Prepare() {
       {&S::set_account,
        "UPDATE actors SET upstream_status = ?, account_time_us = ?"
        " WHERE did = ?"},
-      {&S::set_purged,
-       "UPDATE actors SET known = false, purged_time_us = ? WHERE did = ?"},
+      {&S::set_deleted,
+       "UPDATE actors SET known = false, purged_time_us = ?,"
+       " upstream_status = ?, account_time_us = ? WHERE did = ?"},
       {&S::set_handle, "UPDATE actors SET handle = ? WHERE did = ?"},
       {&S::set_handle_time,
        "UPDATE actors SET handle_time_us = ? WHERE did = ?"},

@@ -41,6 +41,11 @@ struct IngestRun::Batch {
   // Nothing follows: OK at the end of the input, or why it was left.
   bool last = false;
   absl::Status status;
+
+  // Of the loop, once the sink has it.
+  uint64_t ticket = 0;
+  absl::Time give_up;
+  bool done = false;
 };
 
 // Parses on a thread of its own and hands batches to the loop.
@@ -239,7 +244,13 @@ struct IngestRun::State {
   uint64_t cursor_saved_bytes = 0;
   // Why the run ends before the input does; the first reason counts.
   absl::Status failure;
+  // What the sink has, or has refused for now, in order; at most calls_max().
+  std::deque<std::unique_ptr<Batch>> unfinished;
+  // Calls of the sink in progress.
   size_t calls = 0;
+  // Why one of them has to be made again; OK: none has.
+  absl::Status refusal;
+  absl::Duration back_off = kBackOffMin;
   ioloop::TaskGroup tasks;
 
   std::shared_ptr<ioloop::Event> batch_ready;
@@ -309,86 +320,116 @@ ioloop::Task<IngestSummary> IngestRun::Run(int fd) {
 
 ioloop::Task<void> IngestRun::Consume() {
   State& state = *state_;
-  for (;;) {
-    while (state.failure.ok() && state.calls >= state.sink->calls_max()) {
-      co_await state.call_done.Wait();
+  std::optional<absl::Status> end;  // Why the input ends, once it has.
+  while (state.failure.ok()) {
+    if (!state.refusal.ok()) {
+      co_await SendAgain();
+      continue;
     }
-    if (!state.failure.ok()) co_return;
+    if (end.has_value() && state.unfinished.empty()) {
+      // The batches on their way are applied before the run ends.
+      if (!end->ok()) Fail(*end);
+      co_return;
+    }
+    if (end.has_value() || state.unfinished.size() >= state.sink->calls_max()) {
+      co_await state.call_done.Wait();
+      continue;
+    }
     state.batch_ready->Reset();
     std::unique_ptr<Batch> batch = state.reader->Take();
     if (batch == nullptr) {
       co_await state.batch_ready->Wait();
-      if (!state.failure.ok()) co_return;
       continue;
     }
     TakeReport(batch.get());
-    const bool last = batch->last;
-    const absl::Status status = batch->status;
-    uint64_t ticket = state.tracker->Begin(batch->end);
-    ++state.calls;
-    state.tasks.Spawn(Apply(std::move(batch), ticket));
-    if (last) {
-      // The batches on their way are applied before the run ends.
-      co_await state.tasks.Join();
-      if (!status.ok()) Fail(status);
-      co_return;
-    }
+    if (batch->last) end = batch->status;
+    batch->ticket = state.tracker->Begin(batch->end);
+    batch->give_up = state.loop->now() + state.options.retry_timeout;
+    state.unfinished.push_back(std::move(batch));
+    Send(state.unfinished.back().get());
   }
 }
 
-ioloop::Task<void> IngestRun::Apply(std::unique_ptr<Batch> batch,
-                                    uint64_t ticket) {
+void IngestRun::Send(Batch* batch) {
+  ++state_->calls;
+  state_->tasks.Spawn(Apply(batch));
+}
+
+// Something was refused. Whatever else is on its way ends first, and then all
+// that is not done goes again, in its order: what came later must not overtake
+// what came before.
+ioloop::Task<void> IngestRun::SendAgain() {
   State& state = *state_;
-  absl::Duration back_off = kBackOffMin;
-  const absl::Time give_up = state.loop->now() + state.options.retry_timeout;
-  bool done = batch->events.empty();
-  while (!done) {
-    absl::StatusOr<std::vector<EventSink::Rejection>> result =
-        co_await state.sink->Apply(batch->events);
-    if (result.ok()) {
-      done = true;
-      state.counts.applied += batch->events.size() - result->size();
-      state.counts.rejected += result->size();
-      for (const EventSink::Rejection& rejection : *result) {
-        RINGPLANE_CHECK(rejection.index < batch->lines.size());
-        state.reporter.message(Cat("line ", batch->lines[rejection.index], ": ",
-                                   rejection.reason));
-      }
-      if (state.options.strict && !result->empty()) {
-        // The cursor stays before the batch.
-        Fail(absl::InvalidArgumentError(Cat("stopped at line ",
-                                            batch->lines[(*result)[0].index],
-                                            ", which was rejected")));
-        done = false;
-        break;
-      }
-      continue;
-    }
-    bool again = state.sink->Retriable(result.status()) && state.failure.ok() &&
-                 state.loop->now() < give_up;
-    if (!again) {
-      Fail(absl::Status(
-          result.status().code(),
-          Cat("lines ", batch->lines.front(), " to ", batch->lines.back(), ": ",
-              result.status().message())));
-      break;
-    }
-    if (back_off == kBackOffMin) {
-      state.reporter.message(Cat("trying again from line ",
-                                 batch->lines.front(), ": ",
-                                 result.status().message()));
-    }
-    absl::Time next = state.loop->now() + back_off;
-    bool stopped = co_await state.stopping.WaitUntil(next);
-    if (stopped) break;
-    back_off = std::min(back_off * 2, kBackOffMax);
+  while (state.calls > 0) co_await state.call_done.Wait();
+  if (!state.failure.ok()) co_return;
+  const uint64_t line = state.unfinished.front()->lines.front();
+  if (state.back_off == kBackOffMin) {
+    state.reporter.message(
+        Cat("trying again from line ", line, ": ", state.refusal.message()));
   }
-  if (done) {
-    state.tracker->Done(ticket);
-    SaveCursor(false);
+  const bool stopped =
+      co_await state.stopping.WaitUntil(state.loop->now() + state.back_off);
+  if (stopped) co_return;
+  state.back_off = std::min(state.back_off * 2, kBackOffMax);
+  state.refusal = absl::OkStatus();
+  std::vector<Batch*> again;  // One that is done at once is gone at once.
+  for (const std::unique_ptr<Batch>& batch : state.unfinished) {
+    again.push_back(batch.get());
   }
+  for (Batch* batch : again) {
+    if (state.refusal.ok()) Send(batch);
+  }
+}
+
+ioloop::Task<void> IngestRun::Apply(Batch* batch) {
+  State& state = *state_;
+  absl::StatusOr<std::vector<EventSink::Rejection>> result =
+      std::vector<EventSink::Rejection>();
+  if (!batch->events.empty()) {
+    result = co_await state.sink->Apply(batch->events);
+  }
+  if (result.ok()) {
+    OnApplied(batch, *result);
+  } else if (state.sink->Retriable(result.status()) &&
+             state.loop->now() < batch->give_up) {
+    if (state.refusal.ok()) state.refusal = result.status();
+  } else {
+    Fail(absl::Status(
+        result.status().code(),
+        Cat("lines ", batch->lines.front(), " to ", batch->lines.back(), ": ",
+            result.status().message())));
+  }
+  // The last use of `batch`.
+  if (batch->done)
+    std::erase_if(state.unfinished,
+                  [batch](const auto& other) { return other.get() == batch; });
   --state.calls;
   state.call_done.Pulse();
+  // Whoever waits for input looks up, too.
+  if (!state.refusal.ok()) state.batch_ready->Set();
+}
+
+void IngestRun::OnApplied(Batch* batch,
+                          const std::vector<EventSink::Rejection>& rejections) {
+  State& state = *state_;
+  state.counts.applied += batch->events.size() - rejections.size();
+  state.counts.rejected += rejections.size();
+  for (const EventSink::Rejection& rejection : rejections) {
+    RINGPLANE_CHECK(rejection.index < batch->lines.size());
+    state.reporter.message(
+        Cat("line ", batch->lines[rejection.index], ": ", rejection.reason));
+  }
+  if (state.options.strict && !rejections.empty()) {
+    // The cursor stays before the batch.
+    Fail(absl::InvalidArgumentError(Cat("stopped at line ",
+                                        batch->lines[rejections[0].index],
+                                        ", which was rejected")));
+    return;
+  }
+  batch->done = true;
+  if (state.refusal.ok()) state.back_off = kBackOffMin;
+  state.tracker->Done(batch->ticket);
+  SaveCursor(false);
 }
 
 void IngestRun::TakeReport(Batch* batch) {

@@ -118,7 +118,11 @@ class IngestRun {
   class Reader;
 
   ioloop::Task<void> Consume();
-  ioloop::Task<void> Apply(std::unique_ptr<Batch> batch, uint64_t ticket);
+  void Send(Batch* batch);
+  ioloop::Task<void> SendAgain();
+  ioloop::Task<void> Apply(Batch* batch);
+  void OnApplied(Batch* batch,
+                 const std::vector<EventSink::Rejection>& rejections);
   ioloop::Task<void> ReportProgress();
   void TakeReport(Batch* batch);
   void SaveCursor(bool now);

@@ -342,8 +342,8 @@ ioloop::Task<absl::Status> Lists::WriteDirectory(const ListKey& key,
 ioloop::Task<absl::Status> Lists::Open(const ListKey& key,
                                        std::vector<Bucket>* buckets) {
   // The directory is complete before bucket 0 tells of it, and that before the
-  // new bucket has a row. A bucket gets its bounds when it is no longer the
-  // last: one that never gets them is looked at more often, no more.
+  // new bucket has a row. A bucket gets its bounds before there is a next one:
+  // if this is broken off in between, they say that it takes no more rows.
   Bucket& last = buckets->back();
   absl::StatusOr<std::optional<int64_t>> newest =
       co_await ReadEnd(key, last.number, true);
@@ -356,9 +356,9 @@ ioloop::Task<absl::Status> Lists::Open(const ListKey& key,
   Bucket next;
   next.number = last.number + 1;
 
-  absl::Status status = co_await WriteDirectory(key, next);
+  absl::Status status = co_await WriteDirectory(key, last);
   if (!status.ok()) co_return status;
-  status = co_await WriteDirectory(key, last);
+  status = co_await WriteDirectory(key, next);
   if (!status.ok()) co_return status;
   if (last.number == 0) {
     cql::Query query =
@@ -441,22 +441,22 @@ ioloop::Task<absl::Status> Lists::Add(ListKey key, ListRow row, bool counts) {
   absl::StatusOr<std::optional<size_t>> at =
       co_await Locate(key, row, &buckets);
   if (!at.ok()) co_return at.status();
-  size_t changed = at->value_or(buckets.size() - 1);
-  if (!at->has_value()) {
-    if (buckets[changed].row_count >= bucket_rows_) {
-      absl::Status status = co_await Open(key, &buckets);
-      if (!status.ok()) co_return status;
-      changed = buckets.size() - 1;
-    }
-    Bucket& bucket = buckets[changed];
-    ++bucket.row_count;
-    bucket.counted += counts ? 1 : 0;
-    cql::Query query =
-        Insert(key, bucket.number, row, bucket.row_count, bucket.counted);
-    absl::StatusOr<cql::Rows> rows = co_await query;
-    if (!rows.ok()) co_return rows.status();
+  if (at->has_value()) co_return co_await Publish(key, buckets, **at);
+  const Bucket& last = buckets.back();
+  if (last.row_count >= bucket_rows_ || last.closed()) {
+    absl::Status status = co_await Open(key, &buckets);
+    if (!status.ok()) co_return status;
   }
-  co_return co_await Publish(key, buckets, changed);
+  Bucket& bucket = buckets.back();
+  ++bucket.row_count;
+  bucket.counted += counts ? 1 : 0;
+  // Side by side: whichever of them is missing afterwards, doing it again looks
+  // at the bucket itself and writes both.
+  cql::Query insert =
+      Insert(key, bucket.number, row, bucket.row_count, bucket.counted);
+  absl::Status published = co_await Publish(key, buckets, buckets.size() - 1);
+  absl::StatusOr<cql::Rows> inserted = co_await insert;
+  co_return inserted.ok() ? published : inserted.status();
 }
 
 ioloop::Task<absl::Status> Lists::Remove(ListKey key, ListRow row,
@@ -471,9 +471,8 @@ ioloop::Task<absl::Status> Lists::Remove(ListKey key, ListRow row,
   absl::StatusOr<std::optional<size_t>> at =
       co_await Locate(key, row, &buckets);
   if (!at.ok()) co_return at.status();
-  const size_t changed = at->value_or(buckets.size() - 1);
   if (at->has_value()) {
-    Bucket& bucket = buckets[changed];
+    Bucket& bucket = buckets[**at];
     bucket.row_count = std::max(0, bucket.row_count - 1);
     bucket.counted = std::max(0, bucket.counted - (counts ? 1 : 0));
     const TableStatements& table = StatementsOf(key);
@@ -482,9 +481,13 @@ ioloop::Task<absl::Status> Lists::Remove(ListKey key, ListRow row,
                row.tie, row.uri);
     // SET comes before WHERE: the numbers are bound first.
     AddNumbersToBatch(&batch, *table.set_numbers, key, bucket);
-    absl::Status status = co_await writer_->Write(&batch);
-    if (!status.ok()) co_return status;
-  } else if (buckets.size() > 1) {
+    cql::Query remove =
+        writer_->session()->ExecuteBatch(writer_->WriteOptions(), batch);
+    absl::Status published = co_await Publish(key, buckets, **at);
+    absl::StatusOr<cql::Rows> removed = co_await remove;
+    co_return removed.ok() ? published : removed.status();
+  }
+  if (buckets.size() > 1) {
     // It may have gone before, when the directory could not be told.
     for (Bucket& bucket : buckets) {
       if (!bucket.MayHold(row.sort_ms)) continue;
@@ -493,7 +496,7 @@ ioloop::Task<absl::Status> Lists::Remove(ListKey key, ListRow row,
       if (!status.ok()) co_return status;
     }
   }
-  co_return co_await Publish(key, buckets, changed);
+  co_return co_await Publish(key, buckets, buckets.size() - 1);
 }
 
 ioloop::Task<absl::Status> Lists::Drop(ListKey key) {
@@ -503,30 +506,37 @@ ioloop::Task<absl::Status> Lists::Drop(ListKey key) {
   place.Enter(keys);
   co_await place;
 
-  absl::StatusOr<Bucket> first = co_await ReadNumbers(key, 0);
+  const std::string name = key.ListName();
+  cql::Query numbers = Execute({}, *StatementsOf(key).numbers, key, 0);
+  cql::Query directory =
+      writer_->session()->Execute(*read_directory_, name, key.owner);
+  absl::StatusOr<cql::Rows> first = co_await numbers;
+  absl::StatusOr<cql::Rows> others = co_await directory;
   if (!first.ok()) co_return first.status();
-  absl::StatusOr<std::vector<Bucket>> buckets =
-      co_await ReadBuckets(key, *first);
-  if (!buckets.ok()) co_return buckets.status();
-  if (first->row_count == 0 && !first->split) co_return absl::OkStatus();
-  // The total first: a list that is gone is not looked at again. Bucket 0 last:
-  // it says where the others are.
+  if (!others.ok()) co_return others.status();
+  if (first->empty() && others->empty()) co_return absl::OkStatus();
+
+  // The total first: a list that is gone is not looked at again. The directory
+  // last: it says where the buckets are, also when bucket 0 is gone.
   std::vector<Bucket> none(1);
   absl::Status status = co_await Publish(key, none, 0);
   if (!status.ok()) co_return status;
-  for (size_t i = buckets->size(); i-- > 0;) {
+  std::vector<int> buckets = {0};
+  for (const cql::Row& row : *others) {
+    absl::StatusOr<int> bucket = row.Get<int>(0);
+    if (!bucket.ok()) co_return bucket.status();
+    if (*bucket != 0) buckets.push_back(*bucket);
+  }
+  for (size_t i = buckets.size(); i-- > 0;) {
     cql::Query query = Execute(writer_->WriteOptions(), *StatementsOf(key).drop,
-                               key, (*buckets)[i].number);
+                               key, buckets[i]);
     absl::StatusOr<cql::Rows> rows = co_await query;
     if (!rows.ok()) co_return rows.status();
   }
-  if (buckets->size() > 1) {
-    const std::string name = key.ListName();
-    cql::Query query = writer_->StartWrite(drop_directory_, name, key.owner);
-    absl::StatusOr<cql::Rows> rows = co_await query;
-    if (!rows.ok()) co_return rows.status();
-  }
-  co_return absl::OkStatus();
+  if (others->empty()) co_return absl::OkStatus();
+  cql::Query query = writer_->StartWrite(drop_directory_, name, key.owner);
+  absl::StatusOr<cql::Rows> rows = co_await query;
+  co_return rows.status();
 }
 
 ioloop::Task<absl::StatusOr<bool>> Lists::Walk::Next(

@@ -158,6 +158,8 @@ class Lists {
     int counted = 0;
     bool split = false;
 
+    // It takes no more rows, full or not.
+    bool closed() const { return max_ms.has_value(); }
     bool MayHold(int64_t sort_ms) const {
       return (!min_ms || *min_ms <= sort_ms) && (!max_ms || sort_ms <= *max_ms);
     }

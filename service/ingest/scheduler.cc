@@ -45,16 +45,20 @@ Scheduler::~Scheduler() {
 
 ioloop::Task<absl::StatusOr<std::vector<EventSink::Rejection>>>
 Scheduler::Apply(const std::vector<Event>& events) {
+  absl::Status status = MayBegin();
+  if (!status.ok()) co_return status;
   Call call;
+  ++calls_;
   {
     Turnstile::Pass pass(&turnstile_);
     co_await pass;
     for (size_t i = 0; i < events.size() && call.error.ok(); ++i) {
-      absl::Status status = co_await Admit(events[i], &call, i);
-      if (!status.ok() && call.error.ok()) call.error = status;
+      status = co_await Admit(events[i], &call, i);
+      if (!status.ok()) OnFailure(&call, status);
     }
   }
   co_await call.events.Join();
+  if (--calls_ == 0) failure_ = absl::OkStatus();
   if (!call.error.ok()) co_return call.error;
   std::sort(
       call.rejections.begin(), call.rejections.end(),
@@ -65,6 +69,8 @@ Scheduler::Apply(const std::vector<Event>& events) {
 ioloop::Task<absl::Status> Scheduler::Admit(const Event& event, Call* call,
                                             size_t index) {
   co_await AwaitFewerThan(options_.concurrency);
+  absl::Status status = MayBegin();
+  if (!status.ok()) co_return status;
   KeySet keys;
   bool alone = false;
   {
@@ -76,7 +82,7 @@ ioloop::Task<absl::Status> Scheduler::Admit(const Event& event, Call* call,
       before.Enter(keys);
       co_await before;
     }
-    absl::Status status = co_await KeysWithRetries(event, &keys, &alone);
+    status = co_await KeysWithRetries(event, &keys, &alone);
     if (!status.ok()) co_return status;
     if (!alone) {
       // Takes its place in the order before this one is given up.
@@ -97,7 +103,9 @@ ioloop::Task<void> Scheduler::Run(const Event& event, Call* call, size_t index,
     KeyedOrder::Place place(&order_);
     place.Enter(keys);
     co_await place;
-    absl::Status status = co_await ApplyWithRetries(event);
+    absl::Status status = MayBegin();
+    const bool begun = status.ok();
+    if (begun) status = co_await ApplyWithRetries(event);
     if (absl::IsInvalidArgument(status)) {
       ++stats_.rejected;
       Rejection rejection;
@@ -105,11 +113,23 @@ ioloop::Task<void> Scheduler::Run(const Event& event, Call* call, size_t index,
       rejection.reason = View(status.message());
       call->rejections.push_back(std::move(rejection));
     } else if (!status.ok()) {
-      ++stats_.failed;
-      if (call->error.ok()) call->error = status;
+      // Before the place is given up: whoever waits for it sees this.
+      stats_.failed += begun ? 1 : 0;
+      OnFailure(call, status);
     }
   }
   OnEventEnd();
+}
+
+absl::Status Scheduler::MayBegin() const {
+  if (failure_.ok()) return absl::OkStatus();
+  return absl::AbortedError(Cat("not tried, for what came before failed: ",
+                                View(failure_.message())));
+}
+
+void Scheduler::OnFailure(Call* call, const absl::Status& status) {
+  if (call->error.ok()) call->error = status;
+  if (failure_.ok()) failure_ = status;
 }
 
 ioloop::Task<absl::Status> Scheduler::ApplyWithRetries(const Event& event) {

@@ -27,7 +27,9 @@ struct SchedulerOptions {
   // Calls of Apply() in progress.
   size_t calls_max = 4;
   // An event that the store cannot take (Retriable()) is tried again for this
-  // long, and what depends on it waits; then the call ends with the error.
+  // long, and what depends on it waits; then the call ends with the error, and
+  // nothing is begun any more until all calls that came before have ended:
+  // what depends on the event must not overtake it.
   absl::Duration retry_timeout = absl::Seconds(30);
   absl::Duration retry_min = absl::Milliseconds(50);
   absl::Duration retry_max = absl::Seconds(2);
@@ -37,6 +39,7 @@ struct SchedulerStats {
   uint64_t applied = 0;
   uint64_t no_news = 0;
   uint64_t rejected = 0;
+  // Those that were not tried because another had failed are not among them.
   uint64_t failed = 0;
   uint64_t retries = 0;
 };
@@ -90,6 +93,9 @@ class Scheduler : public EventSink {
   ioloop::Task<absl::Status> ApplyWithRetries(const Event& event);
   ioloop::Task<absl::Status> KeysWithRetries(const Event& event, KeySet* keys,
                                              bool* alone);
+  void OnFailure(Call* call, const absl::Status& status);
+  // OK, or why nothing is begun at the moment.
+  absl::Status MayBegin() const;
   // Resumes when fewer than `limit` events are in progress.
   ioloop::Task<void> AwaitFewerThan(size_t limit);
   void OnEventEnd();
@@ -100,6 +106,9 @@ class Scheduler : public EventSink {
   SchedulerStats stats_;
   KeyedOrder order_;
   Turnstile turnstile_;
+  size_t calls_ = 0;  // In progress.
+  // An event has failed; stays until these calls have ended.
+  absl::Status failure_;
   size_t running_ = 0;
   size_t running_limit_ = 0;  // What the admission waits for.
   std::coroutine_handle<> admission_;

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -233,6 +234,69 @@ TEST(DurabilityFolderTest, ACorruptedStoreIsSaid) {
   ASSERT_EQ(engine.status().code(), absl::StatusCode::kDataLoss)
       << engine.status();
   EXPECT_THAT(std::string(engine.status().message()), HasSubstr(folder.path()));
+}
+
+// The one log of a store; what of it is not zeros at the end.
+std::string LogOf(const std::string& folder) {
+  std::string log;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(folder + "/store")) {
+    if (entry.path().extension() != ".log") continue;
+    EXPECT_TRUE(log.empty()) << log;
+    log = entry.path().string();
+  }
+  return log;
+}
+size_t WrittenBytes(const std::string& log) {
+  std::ifstream file(log, std::ios::binary);
+  std::string content(std::istreambuf_iterator<char>(file), {});
+  return content.find_last_not_of('\0') + 1;
+}
+
+// A log that is written grows ahead of itself. So it ends in zeros when the
+// power goes, maybe in the middle of a write.
+TEST(DurabilityLogTest, ALogThatEndsInZerosIsReadToItsEnd) {
+  TemporaryFolder folder;
+  auto engine = OpenAt(folder.path() + "/0", SyncMode::kDisk);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  Result result;
+  ASSERT_TRUE(Cql(engine->get(), kKeyspace, &result).ok());
+  ASSERT_TRUE(Cql(engine->get(), kTable, &result).ok());
+  int rows = 0;
+  for (int life = 0; life < 3; ++life) {
+    // Past the first growth and the second.
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_TRUE(Cql(engine->get(), Insert(rows++, 10'000), &result).ok());
+      ASSERT_TRUE((*engine)->Sync().ok());
+    }
+    const std::string store = folder.path() + "/" + std::to_string(life);
+    const std::string log = LogOf(store);
+    const size_t written = WrittenBytes(log);
+    EXPECT_GE(std::filesystem::file_size(log), written + 5000);
+
+    // What is on the disk now, and the same with the last write half there.
+    const std::string copy = folder.path() + "/" + std::to_string(life + 1);
+    const std::string torn = copy + "torn";
+    for (const std::string& to : {copy, torn}) {
+      std::filesystem::copy(store, to,
+                            std::filesystem::copy_options::recursive);
+    }
+    {
+      std::fstream file(LogOf(torn), std::ios::in | std::ios::out);
+      file.seekp(static_cast<std::streamoff>(written - 5000));
+      file << std::string(5000, '\0');
+    }
+    auto half = OpenAt(torn, SyncMode::kDisk);
+    ASSERT_TRUE(half.ok()) << half.status();
+    EXPECT_EQ(Count(half->get()), rows - 1);
+
+    engine->reset();
+    // An orderly end leaves no more zeros than a record may end in.
+    EXPECT_LE(std::filesystem::file_size(log), written + 16);
+    engine = OpenAt(copy, SyncMode::kDisk);
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    ASSERT_EQ(Count(engine->get()), rows);
+  }
 }
 
 // In a process of its own, as a server would: writes until the engine refuses,

@@ -145,19 +145,23 @@ class ServerRulesTest : public ServerTest {
   const std::string select_ = RawClient::QueryBody("SELECT k FROM ks.t");
 };
 
-TEST_F(ServerRulesTest, AnswerWithAnErrorInsteadOfExecuting) {
+TEST_F(ServerRulesTest, AnswerWithAnErrorInsteadOfOrAfterExecuting) {
   auto client = Ready();
-  Rule rule;
-  rule.contains = "INSERT";
-  rule.error.code = ServerCode::kWriteTimeout;
-  rule.error.message = "made up";
-  rule.error.write_type = "SIMPLE";
-  node_->AddRule(rule);
-  const Reply reply =
-      client->Query("INSERT INTO ks.t (k, v) VALUES (1, 'never')");
-  EXPECT_EQ(reply.error_code(), 0x1100);
-  EXPECT_EQ(reply.error_message(), "made up");
-  EXPECT_TRUE(Rows(client->Query("SELECT k FROM ks.t")).empty());
+  for (const bool execute : {false, true}) {
+    Rule rule;
+    rule.contains = "INSERT";
+    rule.execute = execute;
+    rule.error.code = ServerCode::kWriteTimeout;
+    rule.error.message = "made up";
+    rule.error.write_type = "SIMPLE";
+    node_->AddRule(rule);
+    const Reply reply =
+        client->Query("INSERT INTO ks.t (k, v) VALUES (1, 'x')");
+    EXPECT_EQ(reply.error_code(), 0x1100);
+    EXPECT_EQ(reply.error_message(), "made up");
+    EXPECT_EQ(Rows(client->Query("SELECT k FROM ks.t")).size(),
+              execute ? 1u : 0u);
+  }
 }
 
 TEST_F(ServerRulesTest, SendRateLimitErrorsOnlyToThoseWhoOptedIn) {

@@ -406,6 +406,21 @@ TEST_F(IndexerTest, MalformedRecordsAreRefusedWhole) {
   EXPECT_EQ(store_.Dump(), before);
 }
 
+// A store that refuses is no fault of the event's, and the event not lost.
+TEST_F(IndexerTest, WhatTheStoreRefusesIsNotMalformed) {
+  cql::node::Rule rule;
+  rule.nth = 3;
+  rule.error.code = cql::ServerCode::kInvalid;
+  rule.error.message = "unconfigured table";
+  store_.node()->rules().Add(rule);
+  const Event event = make_.Post("alice", "1");
+  const absl::Status status = store_.Apply(event).status();
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              testing::HasSubstr("unconfigured table"));
+  Apply(event);
+}
+
 // One row that somebody broke must not stop the stream for good.
 TEST_F(IndexerTest, AStoredRecordThatCannotBeReadCanBeRemoved) {
   const std::string uri = Apply(make_.Post("alice", "1"));

@@ -26,7 +26,8 @@ class TestSink : public EventSink {
 
   ioloop::Task<absl::StatusOr<std::vector<Rejection>>> Apply(
       const std::vector<Event>& events) override {
-    ++calls;
+    const int call = ++calls;
+    sent.push_back(events[0].time_us);
     if (calls_before_failure == 0) co_return failure;
     if (calls_before_failure > 0) --calls_before_failure;
     if (unavailable > 0) {
@@ -38,6 +39,10 @@ class TestSink : public EventSink {
     // Later calls end sooner.
     co_await ioloop::SleepFor(loop_, absl::Milliseconds(3 - calls % 3));
     --running;
+    if (call == refused_call) {
+      sent_at_refusal = sent.size();
+      co_return absl::UnavailableError("not now");
+    }
     std::vector<Rejection> rejections;
     for (size_t i = 0; i < events.size(); ++i) {
       if (events[i].rkey == reject) {
@@ -54,6 +59,9 @@ class TestSink : public EventSink {
   int calls_before_failure = -1;  // -1: never
   absl::Status failure = absl::InternalError("broken");
   int unavailable = 0;
+  int refused_call = 0;       // After its time; the first is 1.
+  std::vector<int64_t> sent;  // The first event of each call.
+  size_t sent_at_refusal = 0;
   int running = 0;
   int most_running = 0;
   std::string reject = "none";
@@ -255,6 +263,21 @@ TEST_F(IngestCommandTest, RefusesACursorFileThatIsNone) {
   IngestSummary summary = Ingest(&sink, options_.cursor_file);
   EXPECT_TRUE(absl::IsInvalidArgument(summary.status));
   EXPECT_EQ(sink.calls, 0);
+}
+
+// A deletion must not overtake a creation that was refused for a moment.
+TEST_F(IngestCommandTest, SendsWhatWasRefusedBeforeAnythingElse) {
+  for (int refused : {1, 2, 3}) {
+    TestSink sink(loop_.get());
+    sink.refused_call = refused;
+    EXPECT_TRUE(Ingest(&sink, Put(Lines(60))).complete());
+    // Those on their way may get through; nothing else is sent before it.
+    ASSERT_LT(sink.sent_at_refusal, sink.sent.size());
+    EXPECT_EQ(sink.sent[sink.sent_at_refusal], 10 * refused - 9);
+    EXPECT_TRUE(std::is_sorted(sink.sent.begin() + sink.sent_at_refusal,
+                               sink.sent.end()));
+    EXPECT_EQ(Sorted(sink.applied), OneTo(60));
+  }
 }
 
 TEST_F(IngestCommandTest, TriesAgainWhileTheSinkIsUnavailable) {
