@@ -82,14 +82,13 @@ ioloop::Task<absl::Status> Indexer::State::IndexPair(const Indexed& now,
   const Pair pair = PairOf(now);
   absl::StatusOr<std::string> counting =
       co_await ReadRelation(pair.actor, now.nsid, pair.subject);
-  absl::Status status = counting.status();
-  if (status.ok() && counting->empty()) {
-    status = co_await writer.Write(statements.write_relation, pair.actor,
-                                   now.nsid, pair.subject, now.uri);
-  }
-  if (!status.ok()) {
+  if (!counting.ok()) {
     static_cast<void>(co_await work.Join());
-    co_return status;
+    co_return counting.status();
+  }
+  if (counting->empty()) {
+    work.Run(writer.Write(statements.write_relation, pair.actor, now.nsid,
+                          pair.subject, now.uri));
   }
   const ListRow row(now.sort_ms, now.cid, now.uri, now.record.subject);
   if (!counting->empty() && *counting != now.uri) {

@@ -223,55 +223,61 @@ ioloop::Task<absl::StatusOr<Indexer::Outcome>> Indexer::State::ApplyCommit(
   if (!stored.ok()) co_return stored.status();
   if (stored->rev >= event.rev) co_return Outcome::kNoNews;
 
-  SideBySide account;
-  if (!actor->known) account.Run(MakeKnown(event.did, event.time_us));
+  SideBySide work;
+  if (!actor->known) work.Run(MakeKnown(event.did, event.time_us));
   // The rev's own time makes the newest win, in whatever order they come.
-  account.Run(writer.Write(statements.write_repo_rev, event.did, event.rev,
-                           RevTimeUs(event.rev).value_or(event.time_us)));
-  absl::Status status = co_await account.Join();
+  work.Run(writer.Write(statements.write_repo_rev, event.did, event.rev,
+                        RevTimeUs(event.rev).value_or(event.time_us)));
+  const bool removes = event.operation == CommitOperation::kDelete;
+  // Else the same record in a newer commit.
+  const bool changes = !stored->live() || stored->cid != event.cid;
+  std::string notified;
+  PostFlags flags;
+  if (!removes && changes) {
+    work.Run(ChangeRecord(&now, *stored, event.time_us, &flags, &notified));
+  }
+  absl::Status status = co_await work.Join();
   if (!status.ok()) co_return status;
 
-  if (event.operation == CommitOperation::kDelete) {
+  // Last, for it says that everything else is done.
+  if (removes) {
     status = co_await RemoveRecord(now.uri, *std::move(stored),
                                    Removal::kDeleted, event.rev, event.time_us);
-    if (!status.ok()) co_return status;
-    co_return Outcome::kApplied;
-  }
-  if (stored->live() && stored->cid == event.cid) {
-    // The same record in a newer commit.
+  } else if (changes) {
+    status = co_await WriteRecord(event, now, flags, notified);
+    if (status.ok() && invalidator != nullptr) invalidator->Invalidate(now.uri);
+  } else {
     status = co_await writer.Write(statements.set_rev, event.rev, now.uri);
-    if (!status.ok()) co_return status;
-    co_return Outcome::kApplied;
   }
-  std::string notified;
-  if (stored->live()) {
-    const UriParts parts = *ParseRecordUri(now.uri);
-    std::optional<Indexed> old = FromStore(parts, *stored);
+  if (!status.ok()) co_return status;
+  co_return Outcome::kApplied;
+}
+
+ioloop::Task<absl::Status> Indexer::State::ChangeRecord(
+    Indexed* now, const StoredRecord& stored, int64_t time_us, PostFlags* flags,
+    std::string* notified) {
+  if (stored.live()) {
+    const UriParts parts = *ParseRecordUri(now->uri);
+    std::optional<Indexed> old = FromStore(parts, stored);
     if (old) {
-      const bool replaced = !IsPair(now.collection) || SamePair(*old, now);
-      status = co_await Unindex(
-          *old, *stored, replaced ? Removal::kReplaced : Removal::kDeleted,
-          event.time_us);
+      const bool replaced = !IsPair(now->collection) || SamePair(*old, *now);
+      absl::Status status = co_await Unindex(
+          *old, stored, replaced ? Removal::kReplaced : Removal::kDeleted,
+          time_us);
       if (!status.ok()) co_return status;
     }
     // Who joined through a starter pack did so once.
-    if (old && now.collection == Collection::kProfile &&
+    if (old && now->collection == Collection::kProfile &&
         old->record.joined_via_starter_pack ==
-            now.record.joined_via_starter_pack) {
-      notified = stored->notified;
-      now.record.joined_via_starter_pack.clear();
+            now->record.joined_via_starter_pack) {
+      *notified = stored.notified;
+      now->record.joined_via_starter_pack.clear();
     }
   }
-  PostFlags flags;
-  status = co_await Index(now, event.time_us, &flags, &notified);
-  if (!status.ok()) co_return status;
+  absl::Status status = co_await Index(*now, time_us, flags, notified);
   // In no order that depends on which question was answered first.
-  SortLines(&notified);
-  // Last, for it says that everything else is done.
-  status = co_await WriteRecord(event, now, flags, notified);
-  if (!status.ok()) co_return status;
-  if (invalidator != nullptr) invalidator->Invalidate(now.uri);
-  co_return Outcome::kApplied;
+  SortLines(notified);
+  co_return status;
 }
 
 ioloop::Task<absl::StatusOr<StoredRecord>> Indexer::State::ReadRecord(

@@ -116,6 +116,11 @@ struct Indexer::State {
   absl::Status Check(const Event& event, Indexed* now);
   ioloop::Task<absl::StatusOr<Outcome>> ApplyCommit(const Event& event,
                                                     Indexed now);
+  // Takes out what depends on `stored`, and brings in what depends on `now`.
+  ioloop::Task<absl::Status> ChangeRecord(Indexed* now,
+                                          const StoredRecord& stored,
+                                          int64_t time_us, PostFlags* flags,
+                                          std::string* notified);
   ioloop::Task<absl::StatusOr<StoredRecord>> ReadRecord(std::string_view uri);
   // Nothing, but a line in the log, if the store's own JSON is not what was
   // checked once: what cannot be read must not stop what comes after it.

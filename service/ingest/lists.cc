@@ -441,23 +441,22 @@ ioloop::Task<absl::Status> Lists::Add(ListKey key, ListRow row, bool counts) {
   absl::StatusOr<std::optional<size_t>> at =
       co_await Locate(key, row, &buckets);
   if (!at.ok()) co_return at.status();
-  size_t changed = at->value_or(buckets.size() - 1);
-  if (!at->has_value()) {
-    const Bucket& last = buckets[changed];
-    if (last.row_count >= bucket_rows_ || last.closed()) {
-      absl::Status status = co_await Open(key, &buckets);
-      if (!status.ok()) co_return status;
-      changed = buckets.size() - 1;
-    }
-    Bucket& bucket = buckets[changed];
-    ++bucket.row_count;
-    bucket.counted += counts ? 1 : 0;
-    cql::Query query =
-        Insert(key, bucket.number, row, bucket.row_count, bucket.counted);
-    absl::StatusOr<cql::Rows> rows = co_await query;
-    if (!rows.ok()) co_return rows.status();
+  if (at->has_value()) co_return co_await Publish(key, buckets, **at);
+  const Bucket& last = buckets.back();
+  if (last.row_count >= bucket_rows_ || last.closed()) {
+    absl::Status status = co_await Open(key, &buckets);
+    if (!status.ok()) co_return status;
   }
-  co_return co_await Publish(key, buckets, changed);
+  Bucket& bucket = buckets.back();
+  ++bucket.row_count;
+  bucket.counted += counts ? 1 : 0;
+  // Side by side: whichever of them is missing afterwards, doing it again looks
+  // at the bucket itself and writes both.
+  cql::Query insert =
+      Insert(key, bucket.number, row, bucket.row_count, bucket.counted);
+  absl::Status published = co_await Publish(key, buckets, buckets.size() - 1);
+  absl::StatusOr<cql::Rows> inserted = co_await insert;
+  co_return inserted.ok() ? published : inserted.status();
 }
 
 ioloop::Task<absl::Status> Lists::Remove(ListKey key, ListRow row,
@@ -472,9 +471,8 @@ ioloop::Task<absl::Status> Lists::Remove(ListKey key, ListRow row,
   absl::StatusOr<std::optional<size_t>> at =
       co_await Locate(key, row, &buckets);
   if (!at.ok()) co_return at.status();
-  const size_t changed = at->value_or(buckets.size() - 1);
   if (at->has_value()) {
-    Bucket& bucket = buckets[changed];
+    Bucket& bucket = buckets[**at];
     bucket.row_count = std::max(0, bucket.row_count - 1);
     bucket.counted = std::max(0, bucket.counted - (counts ? 1 : 0));
     const TableStatements& table = StatementsOf(key);
@@ -483,9 +481,13 @@ ioloop::Task<absl::Status> Lists::Remove(ListKey key, ListRow row,
                row.tie, row.uri);
     // SET comes before WHERE: the numbers are bound first.
     AddNumbersToBatch(&batch, *table.set_numbers, key, bucket);
-    absl::Status status = co_await writer_->Write(&batch);
-    if (!status.ok()) co_return status;
-  } else if (buckets.size() > 1) {
+    cql::Query remove =
+        writer_->session()->ExecuteBatch(writer_->WriteOptions(), batch);
+    absl::Status published = co_await Publish(key, buckets, **at);
+    absl::StatusOr<cql::Rows> removed = co_await remove;
+    co_return removed.ok() ? published : removed.status();
+  }
+  if (buckets.size() > 1) {
     // It may have gone before, when the directory could not be told.
     for (Bucket& bucket : buckets) {
       if (!bucket.MayHold(row.sort_ms)) continue;
@@ -494,7 +496,7 @@ ioloop::Task<absl::Status> Lists::Remove(ListKey key, ListRow row,
       if (!status.ok()) co_return status;
     }
   }
-  co_return co_await Publish(key, buckets, changed);
+  co_return co_await Publish(key, buckets, buckets.size() - 1);
 }
 
 ioloop::Task<absl::Status> Lists::Drop(ListKey key) {

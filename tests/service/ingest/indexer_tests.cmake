@@ -16,7 +16,7 @@ ringplane_test(indexer_replay_test SOURCES indexer_replay_test.cc
   LINK indexed_store TIMEOUT 300)
 # Over a second: it breaks thousands of events off.
 ringplane_test(indexer_break_test SOURCES indexer_break_test.cc
-  LINK indexed_store TIMEOUT 300)
+  LINK indexed_store TIMEOUT 600)
 ringplane_test(lists_test SOURCES lists_test.cc LINK indexed_store)
 ringplane_test(admin_service_test SOURCES admin_service_test.cc
   LINK admin_service indexed_store)
