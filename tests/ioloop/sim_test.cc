@@ -608,7 +608,6 @@ Outcome RunSeed(uint64_t seed) {
 TEST(SimTest, ConversationsSurviveEverySeed) {
   uint64_t whole = 0;
   uint64_t unfinished = 0;
-  SimCounts counts;
   ForEachSeed(600, [&](uint64_t seed) {
     const Outcome outcome = RunSeed(seed);
     whole += outcome.whole;

@@ -256,7 +256,7 @@ ioloop::Task<void> FakeNode::Serve(std::shared_ptr<FakeConnection> connection) {
     if (!reader.status().ok()) break;
   }
   connection->closed = true;
-  co_await connection->stream.Drained();
+  (co_await connection->stream.Drained()).IgnoreError();
   co_await connection->stream.Close();
   connections_.erase(connection);
 }

@@ -17,7 +17,6 @@ using testing::SizeIs;
 
 constexpr std::string_view kPost = "app.bsky.feed.post";
 constexpr std::string_view kLike = "app.bsky.feed.like";
-constexpr std::string_view kRepost = "app.bsky.feed.repost";
 constexpr std::string_view kFollow = "app.bsky.graph.follow";
 
 std::string Did(std::string_view name) { return EventMaker::Did(name); }
