@@ -21,6 +21,17 @@ struct Harvested {
   Completion completion;
 };
 
+// How long a turn may sleep.
+struct Wait {
+  static constexpr int64_t kForever = INT64_MAX;
+  // Until the first completion.
+  int64_t ns = 0;
+  // First this long, for `gather` completions; at most `ns`. Completions that
+  // are there are kept waiting meanwhile.
+  int64_t gather_ns = 0;
+  uint32_t gather = 0;
+};
+
 // A backend belongs to one loop and its thread; the loop's sockets are its own.
 //
 // Every submitted operation gets completions, the last of them without
@@ -29,15 +40,16 @@ struct Harvested {
 // is in the batch.
 class Backend : public Sockets {
  public:
-  static constexpr int64_t kForever = INT64_MAX;
+  static constexpr int64_t kForever = Wait::kForever;
 
   // Remembers `request` for the next Turn(); may also start it at once.
   virtual void Submit(Operation* op, const Request& request) = 0;
   // Asks for an early end of an operation in flight.
   virtual void Cancel(Operation* op) = 0;
-  // Hands over what was queued, waits up to `wait_ns` for a first completion,
-  // and appends every completion there is to `batch`.
-  virtual absl::Status Turn(int64_t wait_ns, std::vector<Harvested>* batch) = 0;
+  // Hands over what was queued, waits, and appends every completion there is to
+  // `batch`.
+  virtual absl::Status Turn(const Wait& wait,
+                            std::vector<Harvested>* batch) = 0;
   // Buffer `id` of the attached pool may be filled again.
   virtual void ProvideBuffer(uint32_t id) = 0;
   // Readable when a turn would find something.

@@ -92,9 +92,10 @@ void SimBackend::Cancel(Operation* op) {
   queue_.push_back({op, /*cancel=*/true});
 }
 
-absl::Status SimBackend::Turn(int64_t wait_ns, std::vector<Harvested>* batch) {
+// Gathers nothing: waking costs nothing here.
+absl::Status SimBackend::Turn(const Wait& wait, std::vector<Harvested>* batch) {
   const int64_t until_ns =
-      wait_ns == kForever ? SimNetwork::kNever : Now() + wait_ns;
+      wait.ns == kForever ? SimNetwork::kNever : Now() + wait.ns;
   kernel_->BeginTurn();
   stats_->enters.Add(1);
   // A turn that was to look only may have been the interrupted one.

@@ -29,7 +29,7 @@ class SimBackend final : public Backend {
 
   void Submit(Operation* op, const Request& request) override;
   void Cancel(Operation* op) override;
-  absl::Status Turn(int64_t wait_ns, std::vector<Harvested>* batch) override;
+  absl::Status Turn(const Wait& wait, std::vector<Harvested>* batch) override;
   void ProvideBuffer(uint32_t id) override;
   int fd() const override { return -1; }  // Nothing to wait for outside.
   std::string_view name() const override { return "sim"; }

@@ -155,18 +155,17 @@ void UringBackend::ProvideBuffer(uint32_t id) {
   __atomic_store_n(&buffer_ring_->tail, buffer_tail_, __ATOMIC_RELEASE);
 }
 
-absl::Status UringBackend::Turn(int64_t wait_ns,
+absl::Status UringBackend::Turn(const Wait& wait,
                                 std::vector<Harvested>* batch) {
   SubmitWaiting();
   const uint32_t unsubmitted = Unsubmitted();
-  const bool posted =
-      __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE) != *ring_.cq.khead;
   // Waiting beside completions that are there already would be a stall; so
   // would waiting with requests that an interrupted turn left behind.
-  if (posted || silent_left_ || !waiting_.empty()) wait_ns = 0;
+  const bool sleeps =
+      wait.ns > 0 && !Posted() && !silent_left_ && waiting_.empty();
   absl::Status status;
-  if (wait_ns > 0) {
-    status = Enter(1, IORING_ENTER_GETEVENTS, wait_ns);
+  if (sleeps) {
+    status = Sleep(wait);
   } else if (unsubmitted > 0 || SqFlags() != 0) {
     status = Enter(0, IORING_ENTER_GETEVENTS, 0);
   }
@@ -176,13 +175,34 @@ absl::Status UringBackend::Turn(int64_t wait_ns,
   if (!status.ok()) return status;
   ResolveSilentSends(batch);
   silent_left_ = !silent_.empty();
-  if (try_again_ && batch->empty() && wait_ns > 0) {
+  if (try_again_ && batch->empty() && sleeps) {
     // The kernel had no memory for our requests: do not spin on it.
     timespec pause = {0, 1000 * 1000};
     nanosleep(&pause, nullptr);
   }
   try_again_ = false;
   return absl::OkStatus();
+}
+
+bool UringBackend::Posted() const {
+  return __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE) != *ring_.cq.khead;
+}
+
+// Gathers by a plain wait with a timeout, and not by the minimum wait of Linux
+// 6.12, which may outlast its time where others have fixed it not
+// (liburing#1477): the second call is rare, because what is gathered for was
+// expected several times over.
+absl::Status UringBackend::Sleep(const Wait& wait) {
+  if (wait.gather_ns > 0) {
+    stats_->gathers.Add(1);
+    absl::Status status =
+        Enter(wait.gather, IORING_ENTER_GETEVENTS, wait.gather_ns);
+    if (!status.ok() || Posted() || SqFlags() != 0 || try_again_) return status;
+    if (wait.ns == wait.gather_ns) return status;
+    return Enter(1, IORING_ENTER_GETEVENTS,
+                 wait.ns == kForever ? kForever : wait.ns - wait.gather_ns);
+  }
+  return Enter(1, IORING_ENTER_GETEVENTS, wait.ns);
 }
 
 // The drain rule: takes everything that has completed, in however many passes

@@ -33,7 +33,7 @@ class UringBackend final : public Backend {
 
   void Submit(Operation* op, const Request& request) override;
   void Cancel(Operation* op) override;
-  absl::Status Turn(int64_t wait_ns, std::vector<Harvested>* batch) override;
+  absl::Status Turn(const Wait& wait, std::vector<Harvested>* batch) override;
   void ProvideBuffer(uint32_t id) override;
   int fd() const override { return ring_.ring_fd; }
   std::string_view name() const override { return "uring"; }
@@ -66,6 +66,8 @@ class UringBackend final : public Backend {
   void SubmitWaiting();
   uint32_t Unsubmitted() const;
   uint32_t SqFlags() const;
+  bool Posted() const;
+  absl::Status Sleep(const Wait& wait);
   // io_uring_enter(2). OK as well when the kernel wants us to come again.
   absl::Status Enter(uint32_t wait_nr, uint32_t flags, int64_t wait_ns);
   size_t Reap(std::vector<Harvested>* batch);

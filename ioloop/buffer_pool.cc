@@ -103,29 +103,41 @@ void BufferPool::Return(internal::Chunk* chunk) {
 void BufferPool::AddStarved(internal::Starved* starved) {
   if (starved->queued_) return;
   starved->queued_ = true;
-  starved->next_ = nullptr;
-  starved->previous_ = starved_tail_;
-  (starved_tail_ ? starved_tail_->next_ : starved_head_) = starved;
-  starved_tail_ = starved;
+  starved->place_ = static_cast<uint32_t>(starved_.size());
+  starved_.push_back(starved);
+  ++starving_;
 }
 
 void BufferPool::RemoveStarved(internal::Starved* starved) {
   if (!starved->queued_) return;
   starved->queued_ = false;
-  (starved->previous_ ? starved->previous_->next_ : starved_head_) =
-      starved->next_;
-  (starved->next_ ? starved->next_->previous_ : starved_tail_) =
-      starved->previous_;
+  starved_[starved->place_] = nullptr;
+  --starving_;
 }
 
 bool BufferPool::WakeStarved() {
   const uint32_t free = count_ - lent_;
-  for (uint32_t i = 0; i < free && starved_head_ != nullptr; ++i) {
-    internal::Starved* starved = starved_head_;
-    RemoveStarved(starved);
+  for (uint32_t i = 0; i < free && starved_from_ < starved_.size();) {
+    internal::Starved* starved = starved_[starved_from_++];
+    if (starved == nullptr) continue;
+    starved->queued_ = false;
+    --starving_;
     starved->handler_(starved);
+    ++i;
   }
-  return free > 0 && starved_head_ != nullptr;
+  if (starving_ == 0) {
+    starved_.clear();
+    starved_from_ = 0;
+  } else if (starved_from_ > starved_.size() / 2) {
+    // A queue that is never quite empty must not grow for ever.
+    starved_.erase(starved_.begin(),
+                   starved_.begin() + static_cast<ptrdiff_t>(starved_from_));
+    starved_from_ = 0;
+    for (size_t i = 0; i < starved_.size(); ++i) {
+      if (starved_[i]) starved_[i]->place_ = static_cast<uint32_t>(i);
+    }
+  }
+  return free > 0 && starving_ > 0;
 }
 
 void BufferPool::PoisonBuffer(uint32_t id) {

@@ -16,6 +16,7 @@
 #include <memory>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -54,9 +55,8 @@ class Starved {
  private:
   friend class ioloop::BufferPool;
   Handler handler_;
-  Starved* next_ = nullptr;
-  Starved* previous_ = nullptr;
   bool queued_ = false;
+  uint32_t place_ = 0;  // In the queue.
 };
 
 }  // namespace internal
@@ -136,7 +136,7 @@ class BufferPool {
   // WakeStarved, first come first served, as many as buffers are free.
   void AddStarved(internal::Starved* starved);
   void RemoveStarved(internal::Starved* starved);
-  bool starving() const { return starved_head_ != nullptr; }
+  bool starving() const { return starving_ > 0; }
   // True if some still wait although buffers are free: call again next turn.
   bool WakeStarved();
 
@@ -157,8 +157,11 @@ class BufferPool {
   std::unique_ptr<internal::Chunk[]> chunks_;
   LoopStats* stats_;
   Backend* backend_ = nullptr;
-  internal::Starved* starved_head_ = nullptr;
-  internal::Starved* starved_tail_ = nullptr;
+  // First come first served; those before `starved_from_` are served, null is
+  // removed.
+  std::vector<internal::Starved*> starved_;
+  size_t starved_from_ = 0;
+  size_t starving_ = 0;
 };
 
 inline void ReceivedBytes::Return() {

@@ -5,10 +5,12 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ioloop/backend_uring.h"
 #include "ioloop/internal/send_buffer_pool.h"
+#include "ioloop/internal/wait_policy.h"
 #include "ioloop/log.h"
 #include "ioloop/timer.h"
 
@@ -51,7 +53,9 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::CreateOn(const Options& options,
 
 Loop::Loop(const Options& options)
     : timers_(std::make_unique<TimerQueue>()),
-      send_buffers_(std::make_unique<internal::SendBufferPool>()) {
+      send_buffers_(std::make_unique<internal::SendBufferPool>()),
+      wait_policy_(std::make_unique<internal::WaitPolicy>(std::max<int64_t>(
+          0, absl::ToInt64Nanoseconds(options.latency_budget)))) {
   batch_.reserve(std::min<size_t>(options.cq_entries, 4096));
 }
 
@@ -122,14 +126,17 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
   int64_t wait_ns = WaitBudget(max_wait_ns);
   if (wait_ns > 0 && !mailbox_->PrepareSleep()) wait_ns = 0;
   skip_wait_ = false;
-  absl::Status status = backend_->Turn(wait_ns, &batch_);
+  absl::Status status = backend_->Turn(wait_policy_->Plan(wait_ns), &batch_);
   mailbox_->EndSleep();
   now_ns_ = ReadClock();
   stats_.wait_ns.Add(static_cast<uint64_t>(now_ns_ - before_ns));
+  wait_policy_->Observe(batch_.size(), busy_ns, now_ns_ - before_ns);
 
   in_turn_ = true;
+  ++turn_;
   stats_.CountTurn(batch_.size());
   Dispatch();
+  if (!next_turn_.empty()) RunAll(&next_turn_);
   if (timers_->next_deadline_ns() <= now_ns_) timers_->FireDue(now_ns_);
   if (!mailbox_->empty()) mailbox_->RunPosted();
   if (!ready_.empty()) ResumeReady();
@@ -142,7 +149,10 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
 
 // A turn may sleep until its caller, a timer or a completion wants it.
 int64_t Loop::WaitBudget(int64_t max_wait_ns) const {
-  if (skip_wait_ || !ready_.empty() || turn_end_head_ != nullptr) return 0;
+  if (skip_wait_ || !ready_.empty() || !turn_ends_.empty() ||
+      !next_turn_.empty()) {
+    return 0;
+  }
   const int64_t deadline_ns = timers_->next_deadline_ns();
   if (deadline_ns == TimerQueue::kNever) return max_wait_ns;
   return std::min(max_wait_ns, std::max<int64_t>(0, deadline_ns - now_ns_));
@@ -185,33 +195,47 @@ void Loop::ResumeReady() {
   resuming_.clear();
 }
 
-void Loop::AtTurnEnd(TurnEnd* work) {
+void Loop::AtTurnEnd(TurnEnd* work) { QueueTurnEnd(work, &turn_ends_); }
+
+void Loop::AtNextTurn(TurnEnd* work) { QueueTurnEnd(work, &next_turn_); }
+
+void Loop::QueueTurnEnd(TurnEnd* work, std::vector<TurnEnd*>* queue) {
   if (work->queued_) return;
   work->queued_ = true;
-  work->next_ = nullptr;
-  work->previous_ = turn_end_tail_;
-  (turn_end_tail_ ? turn_end_tail_->next_ : turn_end_head_) = work;
-  turn_end_tail_ = work;
+  work->place_ = static_cast<uint32_t>(queue->size());
+  queue->push_back(work);
 }
 
 void Loop::RemoveTurnEnd(TurnEnd* work) {
   if (!work->queued_) return;
   work->queued_ = false;
-  (work->previous_ ? work->previous_->next_ : turn_end_head_) = work->next_;
-  (work->next_ ? work->next_->previous_ : turn_end_tail_) = work->previous_;
+  // It stands in one of them, and no other at its place.
+  for (std::vector<TurnEnd*>* queue :
+       {&turn_ends_, &ending_turn_, &next_turn_}) {
+    if (work->place_ < queue->size() && (*queue)[work->place_] == work) {
+      (*queue)[work->place_] = nullptr;
+      return;
+    }
+  }
 }
 
 void Loop::RunTurnEnds() {
-  for (int round = 0; round < kTurnEndRounds && turn_end_head_; ++round) {
-    const TurnEnd* last = turn_end_tail_;
-    bool more = true;
-    while (more && turn_end_head_ != nullptr) {
-      TurnEnd* work = turn_end_head_;
-      more = work != last;
-      RemoveTurnEnd(work);
-      work->handler_(work);
-    }
+  for (int round = 0; round < kTurnEndRounds && !turn_ends_.empty(); ++round) {
+    RunAll(&turn_ends_);
   }
+}
+
+// But not what is queued meanwhile.
+void Loop::RunAll(std::vector<TurnEnd*>* queue) {
+  ending_turn_.swap(*queue);
+  // Handlers remove others, by their places.
+  for (size_t i = 0; i < ending_turn_.size(); ++i) {
+    TurnEnd* work = std::exchange(ending_turn_[i], nullptr);
+    if (work == nullptr) continue;
+    work->queued_ = false;
+    work->handler_(work);
+  }
+  ending_turn_.clear();
 }
 
 void Loop::ArmWake() {

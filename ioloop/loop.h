@@ -37,7 +37,8 @@ class TimerQueue;
 
 namespace internal {
 class SendBufferPool;
-}
+class WaitPolicy;
+}  // namespace internal
 
 // Work that runs once at the end of the current turn, after every completion
 // of the turn was dispatched; work that such work queues still belongs to this
@@ -55,9 +56,8 @@ class TurnEnd {
  private:
   friend class Loop;
   Handler handler_;
-  TurnEnd* next_ = nullptr;
-  TurnEnd* previous_ = nullptr;
   bool queued_ = false;
+  uint32_t place_ = 0;  // In the queue.
 };
 
 class Loop {
@@ -74,6 +74,11 @@ class Loop {
     // power of two, at most 32768) of `buffer_bytes` each.
     uint32_t buffer_count = 1024;
     uint32_t buffer_bytes = 16384;
+    // The longest that a completion may be kept waiting for others, so that one
+    // wake-up takes several. Used only while it pays: not when completions are
+    // rarer than this, and not when the loop hardly sleeps. Zero: the first
+    // completion ends every wait.
+    absl::Duration latency_budget = absl::ZeroDuration();
     // For tests: not 0 makes the kernel a bad one, the same for the same seed.
     // Enters fail, sends are cut short, receives are cancelled, at random.
     uint64_t fault_seed = 0;
@@ -125,6 +130,9 @@ class Loop {
 
   // Queues `work` for the end of this turn; once, if already queued.
   void AtTurnEnd(TurnEnd* work);
+  // Queues `work` for the next turn, which comes at once, after its
+  // completions; once, if already queued.
+  void AtNextTurn(TurnEnd* work);
   // Takes it out again.
   void RemoveTurnEnd(TurnEnd* work);
 
@@ -138,6 +146,9 @@ class Loop {
   }
   Mailbox& mailbox() { return *mailbox_; }
   const std::shared_ptr<Mailbox>& shared_mailbox() { return mailbox_; }
+
+  // The number of this turn; it wraps.
+  uint32_t turn() const { return turn_; }
 
   // The time of this turn, read once per turn (between turns: the clock's).
   // Steady; unrelated to wall time.
@@ -186,6 +197,8 @@ class Loop {
   absl::Status Turn(int64_t max_wait_ns);
   void Dispatch();
   void ResumeReady();
+  void QueueTurnEnd(TurnEnd* work, std::vector<TurnEnd*>* queue);
+  void RunAll(std::vector<TurnEnd*>* queue);
   void RunTurnEnds();
 
   template <typename T>
@@ -200,15 +213,18 @@ class Loop {
   std::shared_ptr<Mailbox> mailbox_;
   std::unique_ptr<Backend> backend_;
 
+  std::unique_ptr<internal::WaitPolicy> wait_policy_;
   std::vector<Harvested> batch_;
   std::vector<std::coroutine_handle<>> ready_;
   std::vector<std::coroutine_handle<>> resuming_;
-  TurnEnd* turn_end_head_ = nullptr;
-  TurnEnd* turn_end_tail_ = nullptr;
+  std::vector<TurnEnd*> turn_ends_;  // Null: removed.
+  std::vector<TurnEnd*> ending_turn_;
+  std::vector<TurnEnd*> next_turn_;
   size_t in_flight_ = 0;
   size_t own_in_flight_ = 0;
   size_t orphans_ = 0;
   int64_t now_ns_ = 0;
+  uint32_t turn_ = 0;
   bool in_turn_ = false;
   bool skip_wait_ = false;
   bool ending_ = false;

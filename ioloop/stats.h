@@ -46,6 +46,7 @@ class LoopStats {
 
   StatCounter turns;
   StatCounter enters;       // io_uring_enter calls (epoll_wait elsewhere).
+  StatCounter gathers;      // Waits for more than the first completion.
   StatCounter submissions;  // Requests handed to the kernel.
   StatCounter completions;
   StatCounter cqes_max;  // Most completions that one turn brought.

@@ -207,7 +207,11 @@ void Stream::ReceiveAwaiter::await_suspend(
     std::coroutine_handle<> waiter) const {
   RINGPLANE_CHECK(!state_->receive_waiter, "a Stream has one receiver");
   state_->receive_waiter = waiter;
-  state_->ArmReceive();
+  if (state_->chunks_head != nullptr) {
+    state_->loop->AtNextTurn(state_->next_turn());
+  } else {
+    state_->ArmReceive();
+  }
 }
 
 absl::StatusOr<ReceivedBytes> Stream::ReceiveAwaiter::await_resume() const {
@@ -223,8 +227,7 @@ void Stream::CancelReceive() {
 std::span<char> Stream::Reserve(size_t bytes) {
   internal::SendBuffer& queue = state_->queue;
   state_->loop->send_buffers().Reserve(&queue, bytes);
-  return {queue.data + queue.size,
-          internal::SendBufferPool::Capacity(queue) - queue.size};
+  return {queue.data() + queue.size(), queue.capacity() - queue.size()};
 }
 
 void Stream::Commit(size_t bytes) { state_->Commit(bytes); }

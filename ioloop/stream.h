@@ -48,6 +48,9 @@ class [[nodiscard]] Stream {
     // Receive buffers that may wait for Receive() before the kernel is told to
     // stop filling them.
     uint32_t receive_queue_max = 8;
+    // Receive buffers that one turn hands out; a receiver that would take more
+    // goes on in the next turn, after everyone else had theirs.
+    uint32_t receive_turn_max = 16;
     bool no_delay = true;
   };
 

@@ -19,51 +19,52 @@ SendBufferPool::~SendBufferPool() {
   }
 }
 
-void SendBufferPool::Reserve(SendBuffer* buffer, size_t bytes) {
-  const size_t needed = buffer->size + bytes;
-  if (needed <= Capacity(*buffer)) return;
-  uint32_t size_class = 0;
-  if (needed > kSmallest) {
-    size_class =
-        static_cast<uint32_t>(std::bit_width((needed - 1) / kSmallest));
-  }
-  SendBuffer larger;
-  larger.size_class = size_class;
-  larger.size = buffer->size;
+uint32_t SendBufferPool::ClassOf(size_t bytes) {
+  const size_t total = bytes + sizeof(SendBuffer::Block);
+  if (total <= kSmallest) return 0;
+  return static_cast<uint32_t>(std::bit_width((total - 1) / kSmallest));
+}
+
+void SendBufferPool::Move(SendBuffer* buffer, size_t capacity) {
+  const uint32_t size_class = ClassOf(capacity);
+  void* memory;
   if (size_class < kKeptClasses && free_[size_class] != nullptr) {
     Free* taken = free_[size_class];
     free_[size_class] = taken->next;
     --kept_[size_class];
-    larger.data = reinterpret_cast<char*>(taken);
+    memory = taken;
   } else {
-    larger.data = static_cast<char*>(::operator new(ClassBytes(size_class)));
+    memory = ::operator new(ClassBytes(size_class));
   }
-  if (buffer->size > 0) memcpy(larger.data, buffer->data, buffer->size);
+  SendBuffer larger;
+  larger.block_ = new (memory) SendBuffer::Block{
+      buffer->size(), ClassBytes(size_class) - sizeof(SendBuffer::Block)};
+  if (!buffer->empty()) memcpy(larger.data(), buffer->data(), buffer->size());
   Release(buffer);
   *buffer = larger;
 }
 
 void SendBufferPool::Release(SendBuffer* buffer) {
-  if (buffer->data == nullptr) return;
-  const uint32_t size_class = buffer->size_class;
+  SendBuffer::Block* block = buffer->block_;
+  if (block == nullptr) return;
+  buffer->block_ = nullptr;
+  const uint32_t size_class = ClassOf(block->capacity);
   if (size_class < kKeptClasses &&
       (kept_[size_class] + 1) * ClassBytes(size_class) <= kKeptBytesPerClass) {
-    auto* kept = reinterpret_cast<Free*>(buffer->data);
-    kept->next = free_[size_class];
+    auto* kept = new (block) Free{free_[size_class]};
     free_[size_class] = kept;
     ++kept_[size_class];
   } else {
-    ::operator delete(buffer->data);
+    ::operator delete(block);
   }
-  *buffer = SendBuffer{};
 }
 
 void SendBufferPool::LendToKernel(const SendBuffer& buffer) {
-  Poison(buffer.data, Capacity(buffer));
+  Poison(buffer.data(), buffer.capacity());
 }
 
 void SendBufferPool::TakeFromKernel(const SendBuffer& buffer) {
-  Unpoison(buffer.data, Capacity(buffer));
+  Unpoison(buffer.data(), buffer.capacity());
 }
 
 }  // namespace ioloop::internal

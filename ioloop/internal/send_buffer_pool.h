@@ -8,10 +8,26 @@
 
 namespace ioloop::internal {
 
-struct SendBuffer {
-  char* data = nullptr;
-  size_t size = 0;
-  uint32_t size_class = 0;
+// A handle of one word: an idle stream has two of them. What there is to know
+// of a buffer stands in front of its bytes.
+class SendBuffer {
+ public:
+  bool empty() const { return block_ == nullptr || block_->size == 0; }
+  size_t size() const { return block_ == nullptr ? 0 : block_->size; }
+  size_t capacity() const { return block_ == nullptr ? 0 : block_->capacity; }
+  char* data() const { return reinterpret_cast<char*>(block_ + 1); }
+  // REQUIRES: within the capacity.
+  void Grow(size_t bytes) {
+    if (bytes > 0) block_->size += bytes;
+  }
+
+ private:
+  friend class SendBufferPool;
+  struct Block {
+    size_t size;
+    size_t capacity;
+  };
+  Block* block_ = nullptr;
 };
 
 class SendBufferPool {
@@ -21,12 +37,12 @@ class SendBufferPool {
   SendBufferPool(const SendBufferPool&) = delete;
   SendBufferPool& operator=(const SendBufferPool&) = delete;
 
-  static size_t Capacity(const SendBuffer& buffer) {
-    return buffer.data == nullptr ? 0 : ClassBytes(buffer.size_class);
-  }
   // Makes room for `bytes` more at the end of `buffer`, moving what it holds
   // to a larger one if it must.
-  void Reserve(SendBuffer* buffer, size_t bytes);
+  void Reserve(SendBuffer* buffer, size_t bytes) {
+    const size_t needed = buffer->size() + bytes;
+    if (needed > buffer->capacity()) Move(buffer, needed);
+  }
   // Empties `buffer` and takes its memory back.
   void Release(SendBuffer* buffer);
 
@@ -38,9 +54,12 @@ class SendBufferPool {
   static constexpr size_t kSmallest = 1024;
   static constexpr uint32_t kKeptClasses = 11;  // Up to 1 MiB.
   static constexpr size_t kKeptBytesPerClass = 8 << 20;
+  // Of memory that holds `bytes` and what stands in front of them.
+  static uint32_t ClassOf(size_t bytes);
   static size_t ClassBytes(uint32_t size_class) {
     return kSmallest << size_class;
   }
+  void Move(SendBuffer* buffer, size_t capacity);
   struct Free {
     Free* next;
   };

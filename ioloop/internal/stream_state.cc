@@ -27,11 +27,13 @@ StreamState::StreamState(Loop* owner, int socket,
     : StreamReceive(&OnReceived),
       StreamSend(&OnSent),
       StreamFlush(&OnFlush),
+      StreamNextTurn(&OnNextTurn),
       StreamStarved(&OnBuffersBack),
       loop(owner),
       send_buffer_max(options.send_buffer_max),
       fd(socket),
-      chunks_max(std::max(1u, options.receive_queue_max)) {}
+      chunks_max(std::max(1u, options.receive_queue_max)),
+      turn_chunks_max(std::max(1u, options.receive_turn_max)) {}
 
 // Receiving.
 
@@ -51,8 +53,20 @@ void StreamState::OnReceived(Operation* op, Completion completion) {
   self->TakeCompletion(completion);
   if (!op->in_flight() && self->MaybeFinish()) return;
   // Last of all: the waiter may end the stream.
-  if (self->receive_waiter && self->ReceiveReady()) {
-    std::exchange(self->receive_waiter, nullptr).resume();
+  self->ResumeReceiver();
+}
+
+void StreamState::OnNextTurn(TurnEnd* work) {
+  static_cast<StreamState*>(static_cast<StreamNextTurn*>(work))
+      ->ResumeReceiver();
+}
+
+void StreamState::ResumeReceiver() {
+  if (!receive_waiter) return;
+  if (ReceiveReady()) {
+    std::exchange(receive_waiter, nullptr).resume();
+  } else if (chunks_head != nullptr) {
+    loop->AtNextTurn(next_turn());
   }
 }
 
@@ -72,7 +86,7 @@ void StreamState::TakeCompletion(Completion completion) {
   }
   if (closing || abandoned) return;
   if (receive_op()->in_flight()) {
-    if (chunks >= chunks_max && !receive_waiter && !pausing) {
+    if (chunks >= chunks_max && !pausing && (!receive_waiter || !MayTake())) {
       pausing = true;
       loop->Cancel(receive_op());
     }
@@ -107,6 +121,11 @@ absl::StatusOr<ReceivedBytes> StreamState::TakeReceived() {
     chunks_head = chunk->next;
     if (chunks_head == nullptr) chunks_tail = nullptr;
     --chunks;
+    if (turn != loop->turn()) {
+      turn = loop->turn();
+      turn_chunks = 0;
+    }
+    ++turn_chunks;
     if (!receive_op()->in_flight() && chunks <= chunks_max / 2) ArmReceive();
     return ReceivedBytes(chunk);
   }
@@ -128,22 +147,21 @@ void StreamState::DropChunks() {
 // Sending.
 
 void StreamState::Commit(size_t bytes) {
-  RINGPLANE_CHECK(queue.size + bytes <= SendBufferPool::Capacity(queue) ||
-                      (bytes == 0 && queue.data == nullptr),
+  RINGPLANE_CHECK(queue.size() + bytes <= queue.capacity(),
                   "more committed than reserved");
   if (closing || !error.ok() || shutdown_wanted) {
     // What came before a shutdown still goes out.
-    if (queue.size == 0) loop->send_buffers().Release(&queue);
+    if (queue.empty()) loop->send_buffers().Release(&queue);
     return;
   }
-  queue.size += bytes;
+  queue.Grow(bytes);
   if (Unsent() > send_buffer_max) {
     Fail(absl::ResourceExhaustedError(
         absl::StrCat("more than ", send_buffer_max,
                      " bytes queued to a peer that does not read")));
     return;
   }
-  if (queue.size > 0) loop->AtTurnEnd(flush());
+  if (!queue.empty()) loop->AtTurnEnd(flush());
 }
 
 // At the end of a turn: everything that was queued in it leaves in one send.
@@ -155,7 +173,7 @@ void StreamState::OnFlush(TurnEnd* work) {
     if (!self->send_waits) self->loop->SkipNextWait();
     return;  // Its completion flushes again.
   }
-  if (self->queue.size == 0) {
+  if (self->queue.empty()) {
     if (self->shutdown_wanted) self->FinishShutdown();
     return;
   }
@@ -168,9 +186,9 @@ void StreamState::SubmitSend(uint32_t flags) {
   Request request;
   request.kind = OpKind::kSend;
   request.fd = fd;
-  request.address = sending.data + sent;
+  request.address = sending.data() + sent;
   request.length =
-      static_cast<uint32_t>(std::min(sending.size - sent, kSendMax));
+      static_cast<uint32_t>(std::min(sending.size() - sent, kSendMax));
   request.flags = flags;
   send_waits = (flags & kSendWaits) != 0;
   SendBufferPool::LendToKernel(sending);
@@ -200,7 +218,7 @@ void StreamState::TakeSent(int32_t result) {
     return;
   }
   if (result > 0) sent += static_cast<size_t>(result);
-  if (sent < sending.size) {
+  if (sent < sending.size()) {
     // The socket is full: the rest waits in the kernel for room.
     if (!send_waits) loop->mutable_stats()->short_sends.Add(1);
     SubmitSend(kSendWaits);
@@ -208,7 +226,7 @@ void StreamState::TakeSent(int32_t result) {
   }
   loop->send_buffers().Release(&sending);
   sent = 0;
-  if (queue.size > 0 || shutdown_wanted) loop->AtTurnEnd(flush());
+  if (!queue.empty() || shutdown_wanted) loop->AtTurnEnd(flush());
 }
 
 void StreamState::FinishShutdown() {
@@ -239,7 +257,7 @@ void StreamState::Fail(absl::Status status) {
   loop->Cancel(send_op());
   // Not inside the caller, which may be in Queue().
   if (drain_waiter) loop->Resume(std::exchange(drain_waiter, nullptr));
-  if (receive_waiter && !receive_op()->in_flight()) {
+  if (receive_waiter && !receive_op()->in_flight() && chunks_head == nullptr) {
     loop->Resume(std::exchange(receive_waiter, nullptr));
   }
 }
@@ -248,6 +266,7 @@ void StreamState::BeginClose() {
   closing = true;
   DropQueue();
   loop->buffers().RemoveStarved(starved());
+  loop->RemoveTurnEnd(next_turn());
   DropChunks();
   loop->Cancel(receive_op());
   loop->Cancel(send_op());

@@ -26,27 +26,43 @@ struct StreamSend : Operation {
 struct StreamFlush : TurnEnd {
   using TurnEnd::TurnEnd;
 };
+struct StreamNextTurn : TurnEnd {
+  using TurnEnd::TurnEnd;
+};
 struct StreamStarved : Starved {
   using Starved::Starved;
 };
 
-struct StreamState : StreamReceive, StreamSend, StreamFlush, StreamStarved {
+struct StreamState : StreamReceive,
+                     StreamSend,
+                     StreamFlush,
+                     StreamNextTurn,
+                     StreamStarved {
   StreamState(Loop* owner, int socket, const Stream::Options& options);
 
   Operation* receive_op() { return static_cast<StreamReceive*>(this); }
   Operation* send_op() { return static_cast<StreamSend*>(this); }
   TurnEnd* flush() { return static_cast<StreamFlush*>(this); }
+  TurnEnd* next_turn() { return static_cast<StreamNextTurn*>(this); }
   Starved* starved() { return static_cast<StreamStarved*>(this); }
 
   // Receiving.
   static void OnReceived(Operation* op, Completion completion);
   static void OnBuffersBack(Starved* starved);
+  void ResumeReceiver();
   void TakeCompletion(Completion completion);
   void ArmReceive();
   bool ReceiveReady() const {
-    return chunks_head != nullptr || eof || receive_cancelled || !error.ok() ||
-           closing;
+    if (receive_cancelled || closing) return true;
+    if (chunks_head != nullptr) return MayTake();
+    return eof || !error.ok();
   }
+  // One connection may take only so much of a turn.
+  bool MayTake() const {
+    return turn_chunks < turn_chunks_max || turn != loop->turn();
+  }
+  // The receiver has had its part of a turn: it goes on in the next one.
+  static void OnNextTurn(TurnEnd* work);
   absl::StatusOr<ReceivedBytes> TakeReceived();
   void DropChunks();
 
@@ -56,7 +72,7 @@ struct StreamState : StreamReceive, StreamSend, StreamFlush, StreamStarved {
   void TakeSent(int32_t result);
   void SubmitSend(uint32_t flags);
   void Commit(size_t bytes);
-  size_t Unsent() const { return queue.size + sending.size - sent; }
+  size_t Unsent() const { return queue.size() + sending.size() - sent; }
   bool DrainReady() const {
     return Unsent() <= drain_below || !error.ok() || closing;
   }
@@ -88,6 +104,9 @@ struct StreamState : StreamReceive, StreamSend, StreamFlush, StreamStarved {
   int fd;
   uint32_t chunks = 0;
   uint32_t chunks_max;
+  uint32_t turn_chunks = 0;  // Handed out in turn number `turn`.
+  uint32_t turn_chunks_max;
+  uint32_t turn = 0;
   bool eof = false;
   bool pausing = false;  // The receive is being cancelled: too much waits.
   bool receive_cancelled = false;
