@@ -60,6 +60,7 @@ struct StreamState : StreamReceive, StreamSend, StreamFlush, StreamStarved {
   bool DrainReady() const {
     return Unsent() <= drain_below || !error.ok() || closing;
   }
+  void WantShutdown();
   void FinishShutdown();
 
   // Ending.
