@@ -159,32 +159,6 @@ namespace {
 
 using internal::ListenerState;
 
-absl::Status BindError(const SocketAddress& address, const char* what,
-                       int error) {
-  std::string text =
-      absl::StrCat(what, " ", address.ToString(), ": ", strerror(error));
-  switch (error) {
-    case EADDRINUSE:
-      return absl::AlreadyExistsError(text);
-    case EACCES:
-    case EPERM:
-      return absl::PermissionDeniedError(text);
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-      return absl::ResourceExhaustedError(text);
-    case EADDRNOTAVAIL:
-    case EAFNOSUPPORT:
-    case EINVAL:
-    case ENOENT:
-    case ENOTDIR:
-      return absl::InvalidArgumentError(text);
-    default:
-      return absl::UnavailableError(text);
-  }
-}
-
 // A unix socket's file outlives a process that was killed. It may go if it is
 // a socket and nobody listens behind it. Asked with a datagram socket: who
 // listens refuses the type and never hears of us.
@@ -249,10 +223,10 @@ absl::StatusOr<Listener> Listener::Bind(Loop* loop,
   }
   Sockets& sockets = loop->sockets();
   const int fd = sockets.Open(address.family(), SOCK_STREAM);
-  if (fd < 0) return BindError(address, "socket for", -fd);
+  if (fd < 0) return internal::BindError(address, "socket for", -fd);
   const auto fail = [&](const char* what, int result) {
     sockets.Close(fd);
-    return BindError(address, what, -result);
+    return internal::BindError(address, what, -result);
   };
   if (address.is_unix()) {
     if (options.unlink) RemoveStaleSocket(address);

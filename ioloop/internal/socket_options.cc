@@ -78,4 +78,30 @@ absl::Status SetStreamOptions(Sockets& sockets, int fd, int family,
   return status;
 }
 
+absl::Status BindError(const SocketAddress& address, const char* what,
+                       int error) {
+  std::string text =
+      absl::StrCat(what, " ", address.ToString(), ": ", strerror(error));
+  switch (error) {
+    case EADDRINUSE:
+      return absl::AlreadyExistsError(text);
+    case EACCES:
+    case EPERM:
+      return absl::PermissionDeniedError(text);
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+      return absl::ResourceExhaustedError(text);
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+    case EINVAL:
+    case ENOENT:
+    case ENOTDIR:
+      return absl::InvalidArgumentError(text);
+    default:
+      return absl::UnavailableError(text);
+  }
+}
+
 }  // namespace ioloop::internal

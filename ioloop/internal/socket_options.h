@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "ioloop/socket_address.h"
 #include "ioloop/sockets.h"
 #include "ioloop/stream.h"
 
@@ -13,6 +14,10 @@ namespace ioloop::internal {
 // kInvalidArgument or kUnavailable, naming the option.
 absl::Status SetSocketOption(Sockets& sockets, int fd, int level, int name,
                              int value, const char* what);
+
+// "WHAT ADDRESS: error", as Listener::Bind and DatagramSocket::Bind say it.
+absl::Status BindError(const SocketAddress& address, const char* what,
+                       int error);
 
 // SO_SNDBUF and SO_RCVBUF; 0 leaves the system's.
 absl::Status SetBufferSizes(Sockets& sockets, int fd, uint32_t send_bytes,
