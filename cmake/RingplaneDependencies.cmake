@@ -23,8 +23,10 @@ foreach(lib status statusor strings str_format time flat_hash_map
   endif()
 endforeach()
 
-if(RINGPLANE_SERVICE)
+if(RINGPLANE_SERVICE OR RINGPLANE_TLS)
   find_package(OpenSSL REQUIRED)
+endif()
+if(RINGPLANE_SERVICE)
   find_package(Protobuf REQUIRED)
   find_package(ZLIB REQUIRED)
   pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2)

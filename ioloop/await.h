@@ -7,6 +7,7 @@
 #ifndef RINGPLANE_IOLOOP_AWAIT_H_
 #define RINGPLANE_IOLOOP_AWAIT_H_
 
+#include <cerrno>
 #include <coroutine>
 
 #include "ioloop/loop.h"
@@ -14,14 +15,21 @@
 
 namespace ioloop {
 
-// For requests with one completion, so not kAccept and kReceive. Cancel it with
-// Loop::Cancel(&awaiter).
+// For requests with one completion, so not kAccept and kReceive. -ECANCELED
+// when stopped before the kernel was done; it resumes only when the kernel has
+// let go of the memory. Takes WithDeadline() and WithStop().
 class [[nodiscard]] RequestAwaiter : public Operation {
  public:
   RequestAwaiter(Loop* loop, const Request& request)
       : Operation(&Done), loop_(loop), request_(request) {}
 
-  bool await_ready() const { return false; }
+  Loop* loop() const { return loop_; }
+  void Stop() {
+    stopped_ = true;
+    loop_->Cancel(this);
+  }
+
+  bool await_ready() const { return stopped_; }
   void await_suspend(std::coroutine_handle<> waiter) {
     waiter_ = waiter;
     loop_->Submit(this, request_);
@@ -37,7 +45,8 @@ class [[nodiscard]] RequestAwaiter : public Operation {
 
   Loop* loop_;
   Request request_;
-  Completion completion_ = {};
+  bool stopped_ = false;
+  Completion completion_ = {-ECANCELED, 0};
   std::coroutine_handle<> waiter_;
 };
 

@@ -52,8 +52,13 @@ class Backend : public Sockets {
                             std::vector<Harvested>* batch) = 0;
   // Buffer `id` of the attached pool may be filled again.
   virtual void ProvideBuffer(uint32_t id) = 0;
-  // Readable when a turn would find something.
+  // Readable when a turn would find a completion that was not there when the
+  // last one ended; -1 if there is no descriptor left for it. What was queued
+  // since then does not show: see HasWork().
   virtual int fd() const = 0;
+  // Whether a turn has something to do without waiting: requests to hand over,
+  // completions to take.
+  virtual bool HasWork() const = 0;
   virtual std::string_view name() const = 0;
 };
 

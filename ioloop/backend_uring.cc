@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -90,6 +91,29 @@ UringBackend::~UringBackend() {
   pool_->Detach();
   if (ring_ready_) io_uring_queue_exit(&ring_);
   if (buffer_ring_ != nullptr) munmap(buffer_ring_, buffer_ring_bytes_);
+  if (poll_fd_ >= 0) close(poll_fd_);
+}
+
+// Not the ring's own descriptor: with DEFER_TASKRUN that one wakes nobody who
+// polls it, because the completion is only posted when we enter. A registered
+// eventfd is signalled when the work for it is queued.
+int UringBackend::fd() const {
+  if (poll_fd_ >= 0) return poll_fd_;
+  // Completions from before are not signalled: the first turn looks for them.
+  int signal = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (signal < 0) return -1;
+  if (syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_EVENTFD,
+              &signal, 1) != 0) {
+    close(signal);
+    return -1;
+  }
+  return poll_fd_ = signal;
+}
+
+bool UringBackend::HasWork() const {
+  return Unsubmitted() > 0 || !waiting_.empty() || silent_left_ ||
+         SqFlags() != 0 ||
+         __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE) != *ring_.cq.khead;
 }
 
 absl::Status UringBackend::Init(uint32_t sq_entries, uint32_t cq_entries) {
@@ -175,6 +199,11 @@ absl::Status UringBackend::Turn(const Wait& wait,
   if (!status.ok()) return status;
   ResolveSilentSends(batch);
   silent_left_ = !silent_.empty();
+  if (poll_fd_ >= 0) {
+    // What comes after the harvest and before this shows in HasWork().
+    uint64_t signals;
+    static_cast<void>(!read(poll_fd_, &signals, sizeof(signals)));
+  }
   if (try_again_ && batch->empty() && sleeps) {
     // The kernel had no memory for our requests: do not spin on it.
     timespec pause = {0, 1000 * 1000};

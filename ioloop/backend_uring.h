@@ -35,7 +35,8 @@ class UringBackend final : public Backend {
   void Cancel(Operation* op) override;
   absl::Status Turn(const Wait& wait, std::vector<Harvested>* batch) override;
   void ProvideBuffer(uint32_t id) override;
-  int fd() const override { return ring_.ring_fd; }
+  int fd() const override;
+  bool HasWork() const override;
   std::string_view name() const override { return "uring"; }
 
  private:
@@ -90,6 +91,7 @@ class UringBackend final : public Backend {
   io_uring_buf_ring* buffer_ring_ = nullptr;
   size_t buffer_ring_bytes_ = 0;
   uint16_t buffer_tail_ = 0;
+  mutable int poll_fd_ = -1;  // An eventfd, once somebody asked for fd().
 };
 
 }  // namespace ioloop

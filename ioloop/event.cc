@@ -18,6 +18,7 @@ void Event::Pulse() {
 }
 
 void Event::Add(WaitAwaiter* waiter) {
+  waiter->waiting_ = true;
   waiter->next_ = nullptr;
   waiter->previous_ = tail_;
   (tail_ ? tail_->next_ : head_) = waiter;
@@ -25,6 +26,7 @@ void Event::Add(WaitAwaiter* waiter) {
 }
 
 void Event::Remove(WaitAwaiter* waiter) {
+  waiter->waiting_ = false;
   (waiter->previous_ ? waiter->previous_->next_ : head_) = waiter->next_;
   (waiter->next_ ? waiter->next_->previous_ : tail_) = waiter->previous_;
 }
@@ -36,6 +38,14 @@ void Event::WaitAwaiter::await_suspend(std::coroutine_handle<> waiter) {
     timer_.awaiter = this;
     timer_.Arm(deadline_);
   }
+}
+
+void Event::WaitAwaiter::Stop() {
+  stopped_ = true;
+  if (!waiting_) return;
+  event_->Remove(this);
+  timer_.Disarm();
+  event_->loop_->Resume(waiter_);
 }
 
 void Event::WaitAwaiter::OnDeadline(Timer* timer) {

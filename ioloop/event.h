@@ -35,7 +35,7 @@ class Event {
   bool is_set() const { return set_; }
 
   class WaitAwaiter;
-  // Resumes when set.
+  // Resumes when set, or when stopped (see stop.h), which gives false.
   WaitAwaiter Wait();
   // True when set, false when `deadline` came first.
   WaitAwaiter WaitUntil(absl::Time deadline);
@@ -59,9 +59,13 @@ class [[nodiscard]] Event::WaitAwaiter {
   WaitAwaiter(const WaitAwaiter&) = delete;
   WaitAwaiter& operator=(const WaitAwaiter&) = delete;
 
+  // Makes it give false, unless the event was set first.
+  void Stop();
+  Loop* loop() const { return event_->loop_; }
+
   bool await_ready() {
-    woken_ = event_->set_;
-    return woken_;
+    woken_ = event_->set_ && !stopped_;
+    return woken_ || stopped_;
   }
   void await_suspend(std::coroutine_handle<> waiter);
   bool await_resume() const { return woken_; }
@@ -80,7 +84,9 @@ class [[nodiscard]] Event::WaitAwaiter {
   std::coroutine_handle<> waiter_;
   WaitAwaiter* next_ = nullptr;
   WaitAwaiter* previous_ = nullptr;
+  bool waiting_ = false;
   bool woken_ = false;
+  bool stopped_ = false;
 };
 
 inline Event::WaitAwaiter Event::Wait() {

@@ -1,7 +1,7 @@
 #include "ioloop/listener.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ioloop/check.h"
+#include "ioloop/internal/socket_options.h"
 #include "ioloop/log.h"
 #include "ioloop/timer.h"
 
@@ -158,32 +159,6 @@ namespace {
 
 using internal::ListenerState;
 
-absl::Status BindError(const SocketAddress& address, const char* what,
-                       int error) {
-  std::string text =
-      absl::StrCat(what, " ", address.ToString(), ": ", strerror(error));
-  switch (error) {
-    case EADDRINUSE:
-      return absl::AlreadyExistsError(text);
-    case EACCES:
-    case EPERM:
-      return absl::PermissionDeniedError(text);
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-      return absl::ResourceExhaustedError(text);
-    case EADDRNOTAVAIL:
-    case EAFNOSUPPORT:
-    case EINVAL:
-    case ENOENT:
-    case ENOTDIR:
-      return absl::InvalidArgumentError(text);
-    default:
-      return absl::UnavailableError(text);
-  }
-}
-
 // A unix socket's file outlives a process that was killed. It may go if it is
 // a socket and nobody listens behind it. Asked with a datagram socket: who
 // listens refuses the type and never hears of us.
@@ -248,10 +223,10 @@ absl::StatusOr<Listener> Listener::Bind(Loop* loop,
   }
   Sockets& sockets = loop->sockets();
   const int fd = sockets.Open(address.family(), SOCK_STREAM);
-  if (fd < 0) return BindError(address, "socket for", -fd);
+  if (fd < 0) return internal::BindError(address, "socket for", -fd);
   const auto fail = [&](const char* what, int result) {
     sockets.Close(fd);
-    return BindError(address, what, -result);
+    return internal::BindError(address, what, -result);
   };
   if (address.is_unix()) {
     if (options.unlink) RemoveStaleSocket(address);
@@ -262,12 +237,15 @@ absl::StatusOr<Listener> Listener::Bind(Loop* loop,
       if (result < 0) return fail("SO_REUSEPORT for", result);
     }
     if (address.family() == AF_INET6) {
-      sockets.SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+      sockets.SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+                        options.dual_stack ? 0 : 1);
     }
-    // Accepted sockets inherit it.
-    if (options.stream.no_delay) {
-      sockets.SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    }
+  }
+  absl::Status set =
+      internal::SetStreamOptions(sockets, fd, address.family(), options.stream);
+  if (!set.ok()) {
+    sockets.Close(fd);
+    return set;
   }
   int result = sockets.Bind(fd, address.data(), address.length());
   if (result < 0) return fail("bind", result);
@@ -311,17 +289,19 @@ Listener::~Listener() {
   if (state_ != nullptr) Abandon(state_);
 }
 
-bool Listener::AcceptAwaiter::await_ready() const { return state_->Ready(); }
+bool Listener::AcceptAwaiter::await_ready() const {
+  return stopped_ || state_->Ready();
+}
 
-void Listener::AcceptAwaiter::await_suspend(
-    std::coroutine_handle<> waiter) const {
+void Listener::AcceptAwaiter::await_suspend(std::coroutine_handle<> waiter) {
   RINGPLANE_CHECK(!state_->waiter, "a Listener has one waiter");
+  waits_ = true;
   state_->waiter = waiter;
   state_->Arm();
 }
 
 absl::StatusOr<Stream> Listener::AcceptAwaiter::await_resume() const {
-  if (state_->closing || state_->cancelled) {
+  if (state_->closing || state_->cancelled || stopped_) {
     return absl::Status(absl::StatusCode::kCancelled, "");
   }
   const int fd = state_->pending[state_->pending_taken++];
@@ -336,8 +316,23 @@ absl::StatusOr<Stream> Listener::AcceptAwaiter::await_resume() const {
     state_->pending_taken = 0;
   }
   if (state_->Pending() <= state_->options.pending_max / 2) state_->Arm();
-  return Stream::Adopt(state_->loop, fd, state_->options.stream);
+  const Stream::Options& options = state_->options.stream;
+  if (state_->address.is_unix()) {
+    // Unix sockets do not inherit; sizes that bind() took are valid.
+    static_cast<void>(internal::SetBufferSizes(state_->loop->sockets(), fd,
+                                               options.socket_send_bytes,
+                                               options.socket_receive_bytes));
+  }
+  return Stream::Adopt(state_->loop, fd, options);
 }
+
+void Listener::AcceptAwaiter::Stop() {
+  stopped_ = true;
+  if (!waits_ || !state_->waiter) return;
+  state_->loop->Resume(std::exchange(state_->waiter, nullptr));
+}
+
+Loop* Listener::AcceptAwaiter::loop() const { return state_->loop; }
 
 void Listener::CancelAccept() {
   state_->cancelled = true;

@@ -31,6 +31,9 @@ class Listener {
     // Several listeners, one per loop, share the port; the kernel spreads
     // connections among them.
     bool reuse_port = false;
+    // An IPv6 address takes IPv4 connections too ("[::]" then stands for every
+    // address of both; a peer looks like "[::ffff:10.0.0.1]:40000").
+    bool dual_stack = false;
     // Accepted but not yet asked for, before accepting pauses.
     uint32_t pending_max = 256;
     // How long accepting pauses when descriptors or memory run out.
@@ -54,17 +57,22 @@ class Listener {
   Listener& operator=(Listener&&) noexcept;
   ~Listener();
 
-  // The next connection; kCancelled once closed. One waiter at a time.
+  // The next connection; kCancelled once closed, or stopped (stop.h). One
+  // waiter at a time.
   //   absl::StatusOr<Stream> stream = co_await listener.Accept();
   class [[nodiscard]] AcceptAwaiter {
    public:
     explicit AcceptAwaiter(internal::ListenerState* state) : state_(state) {}
     bool await_ready() const;
-    void await_suspend(std::coroutine_handle<> waiter) const;
+    void await_suspend(std::coroutine_handle<> waiter);
     absl::StatusOr<Stream> await_resume() const;
+    void Stop();
+    Loop* loop() const;
 
    private:
     internal::ListenerState* state_;
+    bool waits_ = false;
+    bool stopped_ = false;
   };
   AcceptAwaiter Accept() { return AcceptAwaiter(state_); }
 

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -80,6 +82,7 @@ absl::Status Loop::Init(const Options& options, MakeBackend make) {
 
 Loop::~Loop() {
   RINGPLANE_CHECK(!in_turn_, "a Loop died in its own turn");
+  if (host_fd_ >= 0) close(host_fd_);
   if (backend_ == nullptr || mailbox_ == nullptr) return;
   absl::Status status;
   while (status.ok() && orphans_ > 0) status = Turn(Backend::kForever);
@@ -119,9 +122,8 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
   RunTurnEnds();  // Of work that was queued between turns.
 
   const int64_t before_ns = ReadClock();
-  const int64_t busy_ns = before_ns - now_ns_;
-  stats_.turn_ns.Add(static_cast<uint64_t>(busy_ns));
-  stats_.turn_max_ns.Raise(static_cast<uint64_t>(busy_ns));
+  // A host that sleeps between turns is not busy for us.
+  if (!std::exchange(host_sleeps_, false)) CountBusy(before_ns);
   now_ns_ = before_ns;
   int64_t wait_ns = WaitBudget(max_wait_ns);
   if (wait_ns > 0 && !mailbox_->PrepareSleep()) wait_ns = 0;
@@ -147,6 +149,47 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
   return status;
 }
 
+void Loop::CountBusy(int64_t now_ns) {
+  const int64_t busy_ns = now_ns - now_ns_;
+  stats_.turn_ns.Add(static_cast<uint64_t>(busy_ns));
+  stats_.turn_max_ns.Raise(static_cast<uint64_t>(busy_ns));
+}
+
+absl::StatusOr<int> Loop::fd() {
+  if (host_fd_ >= 0) return host_fd_;
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  int failed = epoll < 0 ? errno : 0;
+  // The mailbox stands for itself: its eventfd's wakes may not get through the
+  // backend's.
+  for (const int fd : {backend_->fd(), mailbox_->wake_fd()}) {
+    if (failed != 0) break;
+    epoll_event event = {};
+    event.events = EPOLLIN;
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) failed = errno;
+  }
+  if (failed != 0) {
+    if (epoll >= 0) close(epoll);
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no descriptor for a host to poll: ", strerror(failed)));
+  }
+  return host_fd_ = epoll;
+}
+
+absl::Duration Loop::PrepareSleep() {
+  RINGPLANE_CHECK(!in_turn_, "a host sleeps between turns");
+  const int64_t now_ns = ReadClock();
+  if (!std::exchange(host_sleeps_, true)) CountBusy(now_ns);
+  now_ns_ = now_ns;
+  // Before looking, as Mailbox::PrepareSleep() does: what comes later wakes.
+  const bool posted = !mailbox_->PrepareSleep();
+  const int64_t wait_ns = WaitBudget(Backend::kForever);
+  if (posted || wait_ns == 0 || backend_->HasWork()) {
+    return absl::ZeroDuration();
+  }
+  if (wait_ns == Backend::kForever) return absl::InfiniteDuration();
+  return absl::Nanoseconds(wait_ns);
+}
+
 // A turn may sleep until its caller, a timer or a completion wants it.
 int64_t Loop::WaitBudget(int64_t max_wait_ns) const {
   if (skip_wait_ || !ready_.empty() || !turn_ends_.empty() ||
@@ -155,7 +198,9 @@ int64_t Loop::WaitBudget(int64_t max_wait_ns) const {
   }
   const int64_t deadline_ns = timers_->next_deadline_ns();
   if (deadline_ns == TimerQueue::kNever) return max_wait_ns;
-  return std::min(max_wait_ns, std::max<int64_t>(0, deadline_ns - now_ns_));
+  // Compared first: a deadline may be as far in the past as can be.
+  if (deadline_ns <= now_ns_) return 0;
+  return std::min(max_wait_ns, deadline_ns - now_ns_);
 }
 
 // Handlers submit, cancel and destroy; what they add completes in later turns.
@@ -258,8 +303,6 @@ void Loop::OnWake(Operation* op, Completion completion) {
   if (completion.result > 0) loop->stats_.wakes.Add(1);
   loop->ArmWake();
 }
-
-int Loop::fd() const { return backend_->fd(); }
 
 std::string_view Loop::backend_name() const { return backend_->name(); }
 

@@ -165,9 +165,26 @@ class Loop {
   // The kernel as this loop's backend has it: sockets and clock.
   Sockets& sockets() { return *backend_; }
 
-  // A descriptor that is readable when a turn would find a completion; for
-  // embedding in another loop.
-  int fd() const;
+  // For a host that has a loop of its own, on this thread. It polls fd(), which
+  // is readable (level-triggered) when a turn would find something, and takes
+  // turns that do not wait, after whatever else it has done:
+  //   for (;;) {
+  //     poll(fds, n, milliseconds rounded up of loop->PrepareSleep());
+  //     ... the host's own work, which may use the loop ...
+  //     loop->RunOnce(absl::ZeroDuration());
+  //   }
+  // EINTR is a wake too: the kernel interrupts sleeps for work of its own.
+  // Made by the first call; kResourceExhausted if no descriptor is left.
+  //
+  // An eventfd that operations of this loop await belongs into the host's own
+  // poll as well: Linux drops all but the first wake that an eventfd passes on
+  // to a ring (posts of other threads are seen to).
+  absl::StatusOr<int> fd();
+  // How long the host may sleep on fd(): until the next timer, zero if a turn
+  // has something to do now, absl::InfiniteDuration() if only fd() counts.
+  // From here to the next turn posts of other threads make fd() readable: call
+  // it last before sleeping, always.
+  absl::Duration PrepareSleep();
   // "uring"
   std::string_view backend_name() const;
 
@@ -194,6 +211,7 @@ class Loop {
   static void OnWake(Operation* op, Completion completion);
   void ArmWake();
   int64_t WaitBudget(int64_t max_wait_ns) const;
+  void CountBusy(int64_t now_ns);
   absl::Status Turn(int64_t max_wait_ns);
   void Dispatch();
   void ResumeReady();
@@ -227,6 +245,8 @@ class Loop {
   uint32_t turn_ = 0;
   bool in_turn_ = false;
   bool skip_wait_ = false;
+  bool host_sleeps_ = false;
+  int host_fd_ = -1;  // An epoll set, once somebody asked for fd().
   bool ending_ = false;
   std::atomic<bool> stop_{false};
   Operation wake_op_{&Loop::OnWake};

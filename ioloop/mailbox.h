@@ -102,7 +102,9 @@ std::shared_ptr<Mailbox> SharedMailbox(Loop* loop);
 Mailbox& MailboxOf(Loop* loop);
 
 // Runs `function` on `target`'s thread and resumes here, on `home`, with what
-// it returned. No allocation: the call lives in the awaiting frame.
+// it returned. No allocation: the call lives in the awaiting frame. It cannot
+// be stopped, and ends when the target comes to it; for what takes longer than
+// a function may, see run_on.h.
 //
 // REQUIRES: both loops run until the call is over (a LoopGroup sees to it).
 template <typename F>

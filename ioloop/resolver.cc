@@ -16,7 +16,6 @@
 #include "absl/strings/str_cat.h"
 #include "ioloop/check.h"
 #include "ioloop/mailbox.h"
-#include "ioloop/timer.h"
 
 namespace ioloop {
 namespace {
@@ -138,11 +137,11 @@ struct Resolver::Shared {
 
 namespace {
 
-// Waits for a lookup or the deadline, whichever comes first.
+// Waits for a lookup. The helper thread cannot be stopped: a lookup that
+// nobody waits for any more comes back to nobody.
 class LookupAwaiter {
  public:
-  LookupAwaiter(Loop* loop, absl::Time deadline)
-      : deadline_(deadline), timer_(loop, this) {}
+  explicit LookupAwaiter(Loop* loop) : loop_(loop) {}
   LookupAwaiter(const LookupAwaiter&) = delete;
   LookupAwaiter& operator=(const LookupAwaiter&) = delete;
 
@@ -153,35 +152,25 @@ class LookupAwaiter {
   void Deliver(absl::StatusOr<Addresses> result) {
     lookup_ = nullptr;
     result_ = std::move(result);
-    timer_.Disarm();
     waiter_.resume();
   }
 
-  bool await_ready() const { return false; }
-  void await_suspend(std::coroutine_handle<> waiter) {
-    waiter_ = waiter;
-    timer_.Arm(deadline_);
+  Loop* loop() const { return loop_; }
+  void Stop() {
+    if (lookup_ == nullptr) return;
+    std::exchange(lookup_, nullptr)->awaiter = nullptr;
+    if (waiter_) loop_->Resume(waiter_);
   }
+  bool await_ready() const { return lookup_ == nullptr; }
+  void await_suspend(std::coroutine_handle<> waiter) { waiter_ = waiter; }
   absl::StatusOr<Addresses> await_resume() { return std::move(result_); }
 
  private:
-  struct DeadlineTimer : Timer {
-    DeadlineTimer(Loop* owner, LookupAwaiter* self)
-        : Timer(owner, &Fire), awaiter(self) {}
-    static void Fire(Timer* timer) {
-      LookupAwaiter* self = static_cast<DeadlineTimer*>(timer)->awaiter;
-      self->lookup_->awaiter = nullptr;
-      self->waiter_.resume();
-    }
-    LookupAwaiter* awaiter;
-  };
-
-  absl::Time deadline_;
-  DeadlineTimer timer_;
+  Loop* loop_;
   Lookup* lookup_ = nullptr;
   std::coroutine_handle<> waiter_;
   absl::StatusOr<Addresses> result_ =
-      absl::DeadlineExceededError("the name server did not answer in time");
+      absl::CancelledError("the name server did not answer in time");
 };
 
 void Lookup::Finish(PostedWork* work, bool delivered) {
@@ -200,7 +189,8 @@ Resolver::Resolver(const Options& options)
 Resolver::~Resolver() = default;
 
 Task<absl::StatusOr<std::vector<SocketAddress>>> Resolver::Resolve(
-    Loop* loop, std::string host, uint16_t port, absl::Time deadline) {
+    Loop* loop, std::string host, uint16_t port, absl::Time deadline,
+    StopToken stop) {
   absl::StatusOr<SocketAddress> numeric = SocketAddress::FromIp(host, port);
   if (numeric.ok()) {
     Addresses addresses(1, *numeric);
@@ -214,18 +204,19 @@ Task<absl::StatusOr<std::vector<SocketAddress>>> Resolver::Resolve(
   lookup->host = std::move(host);
   lookup->port = port;
   lookup->home = loop->shared_mailbox();
-  LookupAwaiter answer(loop, deadline);
+  LookupAwaiter answer(loop);
   answer.Watch(lookup.get());
   if (!shared_->Add(std::move(lookup))) {
     co_return absl::ResourceExhaustedError(absl::StrCat(
         "more than ", shared_->options.pending_max, " names to resolve"));
   }
-  absl::StatusOr<Addresses> result = co_await answer;
+  absl::StatusOr<Addresses> result =
+      co_await WithDeadline(WithStop(answer, stop), deadline);
   co_return result;
 }
 
 Task<absl::StatusOr<std::vector<SocketAddress>>> Resolver::Resolve(
-    Loop* loop, std::string host_port, absl::Time deadline) {
+    Loop* loop, std::string host_port, absl::Time deadline, StopToken stop) {
   if (host_port.rfind("unix:", 0) == 0) {
     absl::StatusOr<SocketAddress> address = SocketAddress::Parse(host_port);
     if (!address.ok()) co_return address.status();
@@ -235,7 +226,7 @@ Task<absl::StatusOr<std::vector<SocketAddress>>> Resolver::Resolve(
   absl::StatusOr<HostPort> parts = ParseHostPort(host_port);
   if (!parts.ok()) co_return parts.status();
   Task<absl::StatusOr<Addresses>> resolving =
-      Resolve(loop, std::move(parts->host), parts->port, deadline);
+      Resolve(loop, std::move(parts->host), parts->port, deadline, stop);
   absl::StatusOr<Addresses> result = co_await resolving;
   co_return result;
 }

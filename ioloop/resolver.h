@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "ioloop/loop.h"
 #include "ioloop/socket_address.h"
+#include "ioloop/stop.h"
 #include "ioloop/task.h"
 
 namespace ioloop {
@@ -35,14 +36,15 @@ class Resolver {
 
   // The addresses of `host` ("localhost", "10.0.0.1", "::1") with `port`, in
   // the order of getaddrinfo, each once. kNotFound if there is no such name,
-  // kUnavailable if the name server failed, kDeadlineExceeded.
-  Task<absl::StatusOr<std::vector<SocketAddress>>> Resolve(Loop* loop,
-                                                           std::string host,
-                                                           uint16_t port,
-                                                           absl::Time deadline);
+  // kUnavailable if the name server failed, kDeadlineExceeded, kCancelled when
+  // `stop` asks.
+  Task<absl::StatusOr<std::vector<SocketAddress>>> Resolve(
+      Loop* loop, std::string host, uint16_t port, absl::Time deadline,
+      StopToken stop = StopToken());
   // "host:port"; "unix:/path" as well.
   Task<absl::StatusOr<std::vector<SocketAddress>>> Resolve(
-      Loop* loop, std::string host_port, absl::Time deadline);
+      Loop* loop, std::string host_port, absl::Time deadline,
+      StopToken stop = StopToken());
 
  private:
   struct Shared;

@@ -48,10 +48,12 @@ SignalSet::~SignalSet() {
   close(fd_);
 }
 
-Task<absl::StatusOr<int>> SignalSet::Next() {
+Task<absl::StatusOr<int>> SignalSet::Next(StopToken stop) {
   RINGPLANE_CHECK(waiting_ == nullptr, "a SignalSet has one waiter");
   for (;;) {
-    if (cancelled_) co_return absl::Status(absl::StatusCode::kCancelled, "");
+    if (cancelled_ || stop.stop_requested()) {
+      co_return absl::Status(absl::StatusCode::kCancelled, "");
+    }
     signalfd_siginfo info;
     const ssize_t got = read(fd_, &info, sizeof(info));
     if (got == static_cast<ssize_t>(sizeof(info))) {
@@ -67,7 +69,7 @@ Task<absl::StatusOr<int>> SignalSet::Next() {
     request.flags = POLLIN;
     RequestAwaiter readable(loop_, request);
     waiting_ = &readable;
-    co_await readable;
+    co_await WithStop(readable, stop);
     waiting_ = nullptr;
   }
 }

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "ioloop/loop.h"
 #include "ioloop/operation.h"
+#include "ioloop/stop.h"
 #include "ioloop/task.h"
 
 namespace ioloop {
@@ -34,8 +35,9 @@ class SignalSet {
   SignalSet(const SignalSet&) = delete;
   SignalSet& operator=(const SignalSet&) = delete;
 
-  // The next signal's number; kCancelled after Cancel(). One waiter.
-  Task<absl::StatusOr<int>> Next();
+  // The next signal's number; kCancelled when `stop` asks, and always after
+  // Cancel(). One waiter.
+  Task<absl::StatusOr<int>> Next(StopToken stop = StopToken());
   void Cancel();
 
  private:

@@ -1,14 +1,15 @@
 #include "ioloop/stream.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "absl/strings/str_cat.h"
+#include "ioloop/await.h"
 #include "ioloop/check.h"
+#include "ioloop/internal/socket_options.h"
 #include "ioloop/internal/stream_state.h"
-#include "ioloop/timer.h"
 
 namespace ioloop {
 namespace {
@@ -49,63 +50,22 @@ Task<void> CloseState(StreamState* state, bool reset) {
   state->CloseDescriptor();
 }
 
-// One connect(2) that a deadline cancels.
-class ConnectAwaiter : public Operation {
- public:
-  ConnectAwaiter(Loop* loop, int fd, const SocketAddress& address,
-                 absl::Time deadline)
-      : Operation(&Done),
-        loop_(loop),
-        fd_(fd),
-        address_(address),
-        deadline_(deadline),
-        timer_(loop, this) {}
-
-  bool await_ready() const { return false; }
-  void await_suspend(std::coroutine_handle<> waiter) {
-    waiter_ = waiter;
-    Request request;
-    request.kind = OpKind::kConnect;
-    request.fd = fd_;
-    request.address = address_.data();
-    request.length = address_.length();
-    loop_->Submit(this, request);
-    timer_.Arm(deadline_);
-  }
-  // 0 or an errno; ETIMEDOUT is the deadline's.
-  int await_resume() const {
-    if (result_ == -ECANCELED && timer_.fired) return ETIMEDOUT;
-    return -result_;
-  }
-  bool timed_out() const { return timer_.fired; }
-
- private:
-  struct DeadlineTimer : Timer {
-    DeadlineTimer(Loop* owner, ConnectAwaiter* connect)
-        : Timer(owner, &Fire), awaiter(connect) {}
-    static void Fire(Timer* timer) {
-      auto* self = static_cast<DeadlineTimer*>(timer);
-      self->fired = true;
-      self->loop()->Cancel(self->awaiter);
+Task<absl::Status> CloseStateGracefully(StreamState* state,
+                                        absl::Time deadline) {
+  absl::Status status =
+      co_await WithDeadline(Stream::DrainAwaiter(state, 0), deadline);
+  if (status.ok()) {
+    state->WantShutdown();
+    for (;;) {
+      absl::StatusOr<ReceivedBytes> rest =
+          co_await WithDeadline(Stream::ReceiveAwaiter(state), deadline);
+      status = rest.status();
+      if (!rest.ok() || rest->empty()) break;
     }
-    ConnectAwaiter* awaiter;
-    bool fired = false;
-  };
-  static void Done(Operation* op, Completion completion) {
-    auto* self = static_cast<ConnectAwaiter*>(op);
-    self->timer_.Disarm();
-    self->result_ = completion.result;
-    self->waiter_.resume();
   }
-
-  Loop* loop_;
-  int fd_;
-  SocketAddress address_;
-  absl::Time deadline_;
-  DeadlineTimer timer_;
-  std::coroutine_handle<> waiter_;
-  int32_t result_ = 0;
-};
+  co_await CloseState(state, /*reset=*/false);
+  co_return status;
+}
 
 absl::Status BindSource(Sockets& sockets, int fd, const SocketAddress& source) {
   // Ports of connections that are closing may be taken again.
@@ -125,10 +85,11 @@ absl::Status BindSource(Sockets& sockets, int fd, const SocketAddress& source) {
 }
 
 absl::Status ConnectError(const SocketAddress& address, int error,
-                          bool timed_out, bool source_port_given) {
+                          bool source_port_given) {
   std::string text =
       absl::StrCat("connect to ", address.ToString(), ": ", strerror(error));
-  if (timed_out) return absl::DeadlineExceededError(text);
+  if (error == ETIME) return absl::DeadlineExceededError(text);
+  if (error == ECANCELED) return absl::CancelledError(text);
   if (source_port_given && (error == EADDRINUSE || error == EADDRNOTAVAIL)) {
     return absl::AlreadyExistsError(text);
   }
@@ -140,13 +101,20 @@ absl::Status ConnectError(const SocketAddress& address, int error,
 Task<absl::StatusOr<Stream>> Stream::Connect(Loop* loop, SocketAddress address,
                                              absl::Duration timeout,
                                              const SocketAddress* source) {
-  return Connect(loop, address, timeout, source, Options());
+  return Connect(loop, address, timeout, source, Options(), StopToken());
 }
 
 Task<absl::StatusOr<Stream>> Stream::Connect(Loop* loop, SocketAddress address,
                                              absl::Duration timeout,
                                              const SocketAddress* source,
                                              Options options) {
+  return Connect(loop, address, timeout, source, options, StopToken());
+}
+
+Task<absl::StatusOr<Stream>> Stream::Connect(Loop* loop, SocketAddress address,
+                                             absl::Duration timeout,
+                                             const SocketAddress* source,
+                                             Options options, StopToken stop) {
   Sockets& sockets = loop->sockets();
   const int fd = sockets.Open(address.family(), SOCK_STREAM);
   if (fd < 0) {
@@ -166,16 +134,24 @@ Task<absl::StatusOr<Stream>> Stream::Connect(Loop* loop, SocketAddress address,
       co_return bound;
     }
   }
-  if (options.no_delay && !address.is_unix()) {
-    static_cast<void>(sockets.SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1));
-  }
-  ConnectAwaiter connect(loop, fd, address, loop->now() + timeout);
-  const int error = co_await connect;
-  if (error != 0) {
+  absl::Status set =
+      internal::SetStreamOptions(sockets, fd, address.family(), options);
+  if (!set.ok()) {
     sockets.Close(fd);
-    co_return ConnectError(address, error,
-                           error == ETIMEDOUT && connect.timed_out(),
-                           source_port_given);
+    co_return set;
+  }
+  Request request;
+  request.kind = OpKind::kConnect;
+  request.fd = fd;
+  request.address = address.data();
+  request.length = address.length();
+  RequestAwaiter connect(loop, request);
+  const absl::Time deadline = loop->now() + timeout;
+  const Completion connected =
+      co_await WithDeadline(WithStop(connect, stop), deadline);
+  if (connected.result < 0) {
+    sockets.Close(fd);
+    co_return ConnectError(address, -connected.result, source_port_given);
   }
   Stream stream(new StreamState(loop, fd, options));
   co_return stream;
@@ -200,12 +176,12 @@ Stream::~Stream() {
 }
 
 bool Stream::ReceiveAwaiter::await_ready() const {
-  return state_->ReceiveReady();
+  return stopped_ || state_->ReceiveReady();
 }
 
-void Stream::ReceiveAwaiter::await_suspend(
-    std::coroutine_handle<> waiter) const {
+void Stream::ReceiveAwaiter::await_suspend(std::coroutine_handle<> waiter) {
   RINGPLANE_CHECK(!state_->receive_waiter, "a Stream has one receiver");
+  waits_ = true;
   state_->receive_waiter = waiter;
   if (state_->chunks_head != nullptr) {
     state_->loop->AtNextTurn(state_->next_turn());
@@ -215,8 +191,17 @@ void Stream::ReceiveAwaiter::await_suspend(
 }
 
 absl::StatusOr<ReceivedBytes> Stream::ReceiveAwaiter::await_resume() const {
+  if (stopped_) return absl::Status(absl::StatusCode::kCancelled, "");
   return state_->TakeReceived();
 }
+
+void Stream::ReceiveAwaiter::Stop() {
+  stopped_ = true;
+  if (!waits_ || !state_->receive_waiter) return;
+  state_->loop->Resume(std::exchange(state_->receive_waiter, nullptr));
+}
+
+Loop* Stream::ReceiveAwaiter::loop() const { return state_->loop; }
 
 void Stream::CancelReceive() {
   if (!state_->receive_waiter) return;
@@ -241,12 +226,14 @@ void Stream::Queue(std::string_view bytes) {
 size_t Stream::queued_bytes() const { return state_->Unsent(); }
 
 bool Stream::DrainAwaiter::await_ready() const {
+  if (stopped_) return true;
   state_->drain_below = below_;
   return state_->DrainReady();
 }
 
-void Stream::DrainAwaiter::await_suspend(std::coroutine_handle<> waiter) const {
+void Stream::DrainAwaiter::await_suspend(std::coroutine_handle<> waiter) {
   RINGPLANE_CHECK(!state_->drain_waiter, "a Stream has one drain waiter");
+  waits_ = true;
   state_->drain_waiter = waiter;
   if (state_->send_op()->in_flight() && !state_->send_waits) {
     state_->loop->SkipNextWait();
@@ -255,17 +242,27 @@ void Stream::DrainAwaiter::await_suspend(std::coroutine_handle<> waiter) const {
 
 absl::Status Stream::DrainAwaiter::await_resume() const {
   if (!state_->error.ok()) return state_->error;
-  if (state_->closing) return absl::Status(absl::StatusCode::kCancelled, "");
+  if (state_->closing || stopped_) {
+    return absl::Status(absl::StatusCode::kCancelled, "");
+  }
   return absl::OkStatus();
 }
 
-void Stream::ShutdownWrite() {
-  if (state_->closing || state_->shutdown_wanted) return;
-  state_->shutdown_wanted = true;
-  state_->loop->AtTurnEnd(state_->flush());
+void Stream::DrainAwaiter::Stop() {
+  stopped_ = true;
+  if (!waits_ || !state_->drain_waiter) return;
+  state_->loop->Resume(std::exchange(state_->drain_waiter, nullptr));
 }
 
+Loop* Stream::DrainAwaiter::loop() const { return state_->loop; }
+
+void Stream::ShutdownWrite() { state_->WantShutdown(); }
+
 Task<void> Stream::Close() { return CloseState(state_, /*reset=*/false); }
+
+Task<absl::Status> Stream::CloseGracefully(absl::Time deadline) {
+  return CloseStateGracefully(state_, deadline);
+}
 
 Task<void> Stream::Abort() { return CloseState(state_, /*reset=*/true); }
 

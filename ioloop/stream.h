@@ -16,6 +16,7 @@
 #include "ioloop/buffer_pool.h"
 #include "ioloop/loop.h"
 #include "ioloop/socket_address.h"
+#include "ioloop/stop.h"
 #include "ioloop/task.h"
 
 namespace ioloop {
@@ -51,13 +52,28 @@ class [[nodiscard]] Stream {
     // Receive buffers that one turn hands out; a receiver that would take more
     // goes on in the next turn, after everyone else had theirs.
     uint32_t receive_turn_max = 16;
+
+    // The rest goes to the kernel: before connecting, or to a listener, whose
+    // accepted sockets inherit it. Adopt() leaves a socket as it is.
     bool no_delay = true;
+    // SO_SNDBUF and SO_RCVBUF; 0: the system's, which adapt themselves.
+    uint32_t socket_send_bytes = 0;
+    uint32_t socket_receive_bytes = 0;
+    // After how much silence TCP asks whether the peer is still there, how
+    // often again, and how often in vain until the stream breaks. Zero: never.
+    absl::Duration keepalive_idle = absl::ZeroDuration();
+    absl::Duration keepalive_interval = absl::Seconds(10);
+    uint32_t keepalive_probes = 3;
+    // How long sent bytes may stay unacknowledged until the stream breaks
+    // (TCP_USER_TIMEOUT). Zero: the system's patience, some 15 minutes.
+    absl::Duration user_timeout = absl::ZeroDuration();
   };
 
   // Connects, from `source` if given (port 0: any; `*source` is read before
-  // this first suspends). kDeadlineExceeded after `timeout`; kUnavailable with
-  // the errno's text otherwise. EADDRINUSE and EADDRNOTAVAIL of a given source
-  // port are kAlreadyExists.
+  // this first suspends). kDeadlineExceeded after `timeout`; kCancelled when
+  // `stop` asks; kInvalidArgument for an option that the kernel refuses;
+  // kUnavailable with the errno's text otherwise. EADDRINUSE and EADDRNOTAVAIL
+  // of a given source port are kAlreadyExists.
   static Task<absl::StatusOr<Stream>> Connect(Loop* loop, SocketAddress address,
                                               absl::Duration timeout,
                                               const SocketAddress* source);
@@ -65,6 +81,10 @@ class [[nodiscard]] Stream {
                                               absl::Duration timeout,
                                               const SocketAddress* source,
                                               Options options);
+  static Task<absl::StatusOr<Stream>> Connect(Loop* loop, SocketAddress address,
+                                              absl::Duration timeout,
+                                              const SocketAddress* source,
+                                              Options options, StopToken stop);
 
   // Takes over a connected, blocking stream socket.
   static Stream Adopt(Loop* loop, int fd);
@@ -80,18 +100,22 @@ class [[nodiscard]] Stream {
   bool valid() const { return state_ != nullptr; }
 
   // The next bytes, lent until the returned object dies. Empty at end of
-  // stream. kCancelled after CancelReceive() or Close(); kUnavailable when the
-  // connection broke. An awaiter: no allocation.
+  // stream. kCancelled after CancelReceive() or Close(), or stopped (stop.h);
+  // kUnavailable when the connection broke. An awaiter: no allocation.
   //   absl::StatusOr<ReceivedBytes> bytes = co_await stream.Receive();
   class [[nodiscard]] ReceiveAwaiter {
    public:
     explicit ReceiveAwaiter(internal::StreamState* state) : state_(state) {}
     bool await_ready() const;
-    void await_suspend(std::coroutine_handle<> waiter) const;
+    void await_suspend(std::coroutine_handle<> waiter);
     absl::StatusOr<ReceivedBytes> await_resume() const;
+    void Stop();
+    Loop* loop() const;
 
    private:
     internal::StreamState* state_;
+    bool waits_ = false;
+    bool stopped_ = false;
   };
   ReceiveAwaiter Receive() { return ReceiveAwaiter(state_); }
   // Makes the Receive() that waits now return kCancelled, in this turn or the
@@ -108,18 +132,23 @@ class [[nodiscard]] Stream {
   size_t queued_bytes() const;
 
   // Resumes when at most `below` bytes remain unsent, or with the error that
-  // broke the stream.
+  // broke the stream. Stopped (stop.h), it is kCancelled and what was queued
+  // still goes out: close a stream whose peer is too slow.
   class [[nodiscard]] DrainAwaiter {
    public:
     DrainAwaiter(internal::StreamState* state, size_t below)
         : state_(state), below_(below) {}
     bool await_ready() const;
-    void await_suspend(std::coroutine_handle<> waiter) const;
+    void await_suspend(std::coroutine_handle<> waiter);
     absl::Status await_resume() const;
+    void Stop();
+    Loop* loop() const;
 
    private:
     internal::StreamState* state_;
     size_t below_;
+    bool waits_ = false;
+    bool stopped_ = false;
   };
   DrainAwaiter Drained(size_t below = 0) { return DrainAwaiter(state_, below); }
   // Queue() at once, then Drained(). An awaiter: no allocation. `bytes` may go
@@ -139,6 +168,12 @@ class [[nodiscard]] Stream {
   Task<void> Close();
   // With a reset (SO_LINGER 0).
   Task<void> Abort();
+  // Sends what is queued, then FIN, and drops what still comes until the peer
+  // has closed too; then Close(). Closing with bytes unread would be a reset,
+  // which can destroy at the peer what was sent last. OK, or why the peer did
+  // not come to an end: kDeadlineExceeded, or what broke the stream.
+  // REQUIRES: nobody waits in Receive() or Drained().
+  Task<absl::Status> CloseGracefully(absl::Time deadline);
 
   // OK, or why the stream broke.
   const absl::Status& status() const;

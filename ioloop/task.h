@@ -18,6 +18,8 @@
 
 namespace ioloop {
 
+class Loop;
+
 template <typename T = void>
 class Task;
 
@@ -181,6 +183,31 @@ class TaskGroup {
     TaskGroup* group_;
   };
   JoinAwaiter Join() { return JoinAwaiter(this); }
+
+  // The same for WithDeadline() and WithStop() of stop.h: true if no task is
+  // running, false if it was stopped before. The tasks run on: stop them by a
+  // token of theirs and join again.
+  class StoppableJoin {
+   public:
+    StoppableJoin(TaskGroup* group, Loop* loop) : group_(group), loop_(loop) {}
+    bool await_ready() const noexcept {
+      return stopped_ || group_->running_ == 0;
+    }
+    void await_suspend(std::coroutine_handle<> waiter) noexcept {
+      waits_ = true;
+      JoinAwaiter(group_).await_suspend(waiter);
+    }
+    bool await_resume() const noexcept { return group_->running_ == 0; }
+    void Stop();
+    Loop* loop() const { return loop_; }
+
+   private:
+    TaskGroup* group_;
+    Loop* loop_;
+    bool waits_ = false;
+    bool stopped_ = false;
+  };
+  StoppableJoin Join(Loop* loop) { return StoppableJoin(this, loop); }
 
  private:
   // A coroutine that starts at once and frees itself at its end.

@@ -1,5 +1,7 @@
 #include "ioloop/timer.h"
 
+#include <utility>
+
 #include "ioloop/check.h"
 
 namespace ioloop {
@@ -18,9 +20,11 @@ void Timer::Disarm() {
 }
 
 void SleepAwaiter::Wake() {
-  if (!timer_.armed()) return;
+  if (!started_) woken_ = true;
+  if (!timer_.waiter) return;
+  woken_ = true;
   timer_.Disarm();
-  timer_.loop()->Resume(timer_.waiter);
+  timer_.loop()->Resume(std::exchange(timer_.waiter, nullptr));
 }
 
 void TimerQueue::Arm(Timer* timer, int64_t deadline_ns) {

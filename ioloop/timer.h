@@ -6,6 +6,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -83,16 +84,21 @@ class [[nodiscard]] SleepAwaiter {
  public:
   SleepAwaiter(Loop* loop, absl::Time deadline)
       : timer_(loop, &OnDeadline), deadline_(deadline) {}
-  bool await_ready() const { return false; }
+  bool await_ready() const { return woken_; }
   void await_suspend(std::coroutine_handle<> waiter) {
+    started_ = true;
     timer_.waiter = waiter;
     timer_.Arm(deadline_);
   }
-  void await_resume() const {}
+  // False if it was woken before the deadline.
+  bool await_resume() const { return !woken_; }
 
   // Ends the sleep early, in this turn or the next. For owners that keep the
   // awaiter in a variable.
   void Wake();
+  // The same, for WithStop().
+  void Stop() { Wake(); }
+  Loop* loop() const { return timer_.loop(); }
 
  private:
   struct WaiterTimer : Timer {
@@ -100,10 +106,12 @@ class [[nodiscard]] SleepAwaiter {
     std::coroutine_handle<> waiter;
   };
   static void OnDeadline(Timer* timer) {
-    static_cast<WaiterTimer*>(timer)->waiter.resume();
+    std::exchange(static_cast<WaiterTimer*>(timer)->waiter, nullptr).resume();
   }
   WaiterTimer timer_;
   absl::Time deadline_;
+  bool started_ = false;
+  bool woken_ = false;
 };
 
 inline SleepAwaiter SleepUntil(Loop* loop, absl::Time deadline) {

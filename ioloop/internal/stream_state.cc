@@ -229,6 +229,12 @@ void StreamState::TakeSent(int32_t result) {
   if (!queue.empty() || shutdown_wanted) loop->AtTurnEnd(flush());
 }
 
+void StreamState::WantShutdown() {
+  if (closing || shutdown_wanted) return;
+  shutdown_wanted = true;
+  loop->AtTurnEnd(flush());
+}
+
 void StreamState::FinishShutdown() {
   if (shut_down) return;
   shut_down = true;

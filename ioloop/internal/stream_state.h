@@ -76,6 +76,7 @@ struct StreamState : StreamReceive,
   bool DrainReady() const {
     return Unsent() <= drain_below || !error.ok() || closing;
   }
+  void WantShutdown();
   void FinishShutdown();
 
   // Ending.

@@ -1,7 +1,8 @@
 // What compilers make of coroutine patterns, one test each. g++ 12.2 destroys
-// twice the members of some temporaries in an expression with co_await; this
-// code base avoids those patterns. When a test of a broken pattern fails, the
-// compiler has been repaired (or broken anew): read the rule, then change it.
+// twice the members of some temporaries in an expression with co_await, and
+// traps in one pattern; this code base avoids those. When a test of a broken
+// pattern fails, the compiler has been repaired (or broken anew): read the
+// rule, then change it.
 #include <string>
 #include <tuple>
 #include <utility>
@@ -183,6 +184,23 @@ TEST_F(CoroutinePatternsTest, P08InitializerListOfAwaits) {
   ExpectSound(InitializerList(loop_.get()));
 }
 #endif
+
+// `if (co_await ...) co_return ...;` compiles to a trap at the first resume:
+// name the result first.
+Task<int> ReturnsUnderAnAwaitedCondition(Loop* loop) {
+  if (co_await Number(loop, 1) == 1) co_return 1;
+  co_return 2;
+}
+TEST_F(CoroutinePatternsTest, P20ReturnUnderAnAwaitedCondition) {
+  if (kDestroysTwice) {
+    EXPECT_DEATH(
+        loop_->RunUntilDone(ReturnsUnderAnAwaitedCondition(loop_.get())), "")
+        << "g++ 12 no longer traps here";
+  } else {
+    EXPECT_EQ(loop_->RunUntilDone(ReturnsUnderAnAwaitedCondition(loop_.get())),
+              1);
+  }
+}
 
 // Sound everywhere: what to write instead.
 

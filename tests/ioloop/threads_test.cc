@@ -16,6 +16,8 @@
 #include "ioloop/loop_group.h"
 #include "ioloop/mailbox.h"
 #include "ioloop/resolver.h"
+#include "ioloop/run_on.h"
+#include "ioloop/stop.h"
 #include "ioloop/timer.h"
 #include "tests/ioloop/loop_test_util.h"
 
@@ -122,6 +124,109 @@ Task<void> CallEachOther(GroupState* state, Loop* loop, size_t index,
     }
   }
   static_cast<void>(index);
+}
+
+// A task of another loop's: counts there, and ends when it is stopped.
+Task<int> SleepThere(Loop* there, StopToken stop, absl::Duration duration) {
+  EXPECT_EQ(Loop::Current(), there);
+  const bool slept = co_await WithStop(SleepFor(there, duration), stop);
+  EXPECT_EQ(Loop::Current(), there);
+  co_return slept ? 1 : 0;
+}
+
+Task<absl::Status> WaitThere(Event* event, StopToken stop) {
+  const bool set = co_await WithStop(event->Wait(), stop);
+  if (set) co_return absl::OkStatus();
+  co_return absl::CancelledError("told to stop");
+}
+
+Task<void> VoidThere(std::atomic<int>* calls) {
+  calls->fetch_add(1);
+  co_return;
+}
+
+Task<void> RunOnAnother(Loop* home, Loop* target, std::atomic<int>* calls) {
+  for (int i = 0; i < 300; ++i) {
+    auto at_once =
+        RunOn(home, target, [calls](StopToken) { return VoidThere(calls); });
+    co_await at_once;
+    auto slept = RunOn(home, target, [target](StopToken stop) {
+      return SleepThere(target, stop, absl::ZeroDuration());
+    });
+    const int one = co_await slept;
+    EXPECT_EQ(one, 1);
+    EXPECT_EQ(Loop::Current(), home);
+
+    // Stopped by its deadline while it runs there, or before it has begun.
+    auto stopped = RunOn(home, target, [target](StopToken stop) {
+      return SleepThere(target, stop, absl::Hours(1));
+    });
+    const absl::Time soon = home->now() + absl::Microseconds(i % 20);
+    const int zero = co_await WithDeadline(stopped, soon);
+    EXPECT_EQ(zero, 0);
+
+    StopSource source;
+    source.RequestStop();
+    auto before = RunOn(home, target, [target](StopToken stop) {
+      return SleepThere(target, stop, absl::Hours(1));
+    });
+    const int none = co_await WithStop(before, source.token());
+    EXPECT_EQ(none, 0);
+
+    // The stop and the end of the task cross each other.
+    auto crossing = RunOn(home, target, [target, i](StopToken stop) {
+      return SleepThere(target, stop, absl::Microseconds(i % 50));
+    });
+    co_await WithDeadline(crossing, home->now() + absl::Microseconds(i % 50));
+  }
+}
+
+Task<void> StopsAStatus(Loop* home, Loop* target, absl::Status* status) {
+  std::unique_ptr<Event> event;
+  auto make = CallOn(home, target, [&event, target] {
+    event = std::make_unique<Event>(target);
+  });
+  co_await make;
+  auto wait = RunOn(home, target, [&event](StopToken stop) {
+    return WaitThere(event.get(), stop);
+  });
+  *status = co_await WithDeadline(wait, home->now() + absl::Milliseconds(1));
+  auto drop = CallOn(home, target, [&event] { event.reset(); });
+  co_await drop;
+}
+
+Task<void> WaitThenRun(Loop* loop, size_t index, Event* ready,
+                       std::atomic<Loop*>* loops, std::atomic<int>* calls,
+                       absl::Status* status) {
+  co_await ready->Wait();
+  Loop* other = loops[1 - index].load();
+  co_await RunOnAnother(loop, other, calls);
+  if (index == 0) co_await StopsAStatus(loop, other, status);
+}
+
+TEST(RunOnTest, TasksRunOnTheOtherLoopAndStopThere) {
+  std::atomic<int> calls{0};
+  std::atomic<Loop*> loops[2] = {};
+  absl::Status status;
+  LoopGroup::Options options;
+  options.loops = 2;
+  options.loop = SmallLoop();
+  std::vector<std::unique_ptr<Event>> ready(2);
+  auto main = [&](Loop* loop, size_t index) -> Task<void> {
+    ready[index] = std::make_unique<Event>(loop);
+    loops[index].store(loop);
+    return WaitThenRun(loop, index, ready[index].get(), loops, &calls, &status);
+  };
+  auto group = LoopGroup::Start(options, main);
+  ASSERT_TRUE(group.ok()) << group.status();
+  for (size_t i = 0; i < 2; ++i) {
+    Event* event = ready[i].get();
+    (*group)->loop(i)->Post([event] { event->Set(); });
+  }
+  EXPECT_TRUE((*group)->Join().ok());
+  EXPECT_EQ(calls.load(), 600);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(status.message(), "told to stop");
 }
 
 // A main that waits to be told who its siblings are.

@@ -11,6 +11,8 @@ root=$1
 rules() {
   cat <<'EOF'
 ioloop/            ^(ioloop/|liburing)
+ioloop/tls_        ^(ioloop/|openssl/)
+ioloop/internal/tls_ ^(ioloop/|openssl/)
 cql/protocol/      ^(cql/protocol/|ioloop/check\.h$|lz4|snappy)
 cql/node/          ^(cql/node/|cql/protocol/|ioloop/|rocksdb/)
 cql/               ^(cql/[a-z_]+\.h$|cql/internal/|cql/protocol/|ioloop/)
