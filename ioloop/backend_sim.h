@@ -32,6 +32,9 @@ class SimBackend final : public Backend {
   absl::Status Turn(const Wait& wait, std::vector<Harvested>* batch) override;
   void ProvideBuffer(uint32_t id) override;
   int fd() const override { return -1; }  // Nothing to wait for outside.
+  bool HasWork() const override {
+    return !queue_.empty() || !posted_.empty() || left_behind_;
+  }
   std::string_view name() const override { return "sim"; }
 
   int Open(int family, int type) override;

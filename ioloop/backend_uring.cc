@@ -112,8 +112,7 @@ int UringBackend::fd() const {
 
 bool UringBackend::HasWork() const {
   return Unsubmitted() > 0 || !waiting_.empty() || silent_left_ ||
-         SqFlags() != 0 ||
-         __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE) != *ring_.cq.khead;
+         SqFlags() != 0 || Posted();
 }
 
 absl::Status UringBackend::Init(uint32_t sq_entries, uint32_t cq_entries) {
