@@ -100,7 +100,7 @@ Loop::~Loop() {
 
 absl::Status Loop::Run() {
   // A Stop() from before counts: whoever asked for it knows of no Run().
-  while (!stop_.exchange(false, std::memory_order_relaxed)) {
+  while (!stop_.exchange(false, std::memory_order_acquire)) {
     absl::Status status = Turn(Backend::kForever);
     if (!status.ok()) return status;
   }
@@ -112,8 +112,11 @@ absl::Status Loop::RunOnce(absl::Duration max_wait) {
 }
 
 void Loop::Stop() {
-  stop_.store(true, std::memory_order_relaxed);
-  mailbox_->Wake();
+  // Whoever runs the loop may destroy it as soon as the flag is seen: only the
+  // mailbox is touched after that.
+  const std::shared_ptr<Mailbox> mailbox = mailbox_;
+  stop_.store(true, std::memory_order_release);
+  mailbox->Wake();
 }
 
 absl::Status Loop::Turn(int64_t max_wait_ns) {

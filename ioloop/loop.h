@@ -116,7 +116,8 @@ class Loop {
   T RunUntilDone(Task<T> task);
 
   // Makes Run() return after the turn in progress, or the next Run() at once.
-  // Any thread.
+  // Any thread; the loop may be destroyed once Run() has returned for it, even
+  // before Stop() itself has returned.
   void Stop();
 
   // Asks for `request`; the completion arrives in a later turn.

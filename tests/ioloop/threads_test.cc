@@ -4,6 +4,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <set>
 #include <string>
@@ -86,6 +87,22 @@ TEST_F(MailboxTest, StopFromAnotherThreadEndsRun) {
   std::thread stopper([this] { loop_->Stop(); });
   EXPECT_TRUE(loop_->Run().ok());
   stopper.join();
+}
+
+// The thread that runs a loop may be done with it while the stopper still
+// wakes.
+TEST(StopTest, TheLoopMayDieBeforeStopReturns) {
+  for (int i = 0; i < 50; ++i) {
+    std::promise<Loop*> running;
+    std::thread owner([&running] {
+      absl::StatusOr<std::unique_ptr<Loop>> loop = Loop::Create({});
+      RINGPLANE_CHECK(loop.ok(), "no loop");
+      (*loop)->Post([&] { running.set_value(loop->get()); });
+      EXPECT_TRUE((*loop)->Run().ok());
+    });
+    running.get_future().get()->Stop();
+    owner.join();
+  }
 }
 
 TEST_F(MailboxTest, OneWakeServesMany) {
