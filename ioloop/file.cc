@@ -75,9 +75,13 @@ absl::StatusOr<File> File::Open(Loop* loop, std::string path, Mode mode,
   return File(loop, std::move(path), fd);
 }
 
+File File::Adopt(Loop* loop, int fd, std::string path) {
+  return File(loop, std::move(path), fd);
+}
+
 File& File::operator=(File&& other) noexcept {
   if (this != &other) {
-    if (fd_ >= 0) close(fd_);
+    if (fd_ >= 0) loop_->sockets().Close(fd_);
     loop_ = other.loop_;
     path_ = std::move(other.path_);
     fd_ = std::exchange(other.fd_, -1);
@@ -86,7 +90,7 @@ File& File::operator=(File&& other) noexcept {
 }
 
 File::~File() {
-  if (fd_ >= 0) close(fd_);
+  if (fd_ >= 0) loop_->sockets().Close(fd_);
 }
 
 absl::Status File::Failed(const char* doing, int error) const {

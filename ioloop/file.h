@@ -44,6 +44,8 @@ class [[nodiscard]] File {
   };
   static absl::StatusOr<File> Open(Loop* loop, std::string path, Mode mode,
                                    mode_t permissions = 0644);
+  // Takes over a descriptor; `path` is for messages.
+  static File Adopt(Loop* loop, int fd, std::string path);
 
   File() = default;
   File(File&& other) noexcept
