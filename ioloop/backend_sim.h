@@ -33,7 +33,7 @@ class SimBackend final : public Backend {
   void ProvideBuffer(uint32_t id) override;
   int fd() const override { return -1; }  // Nothing to wait for outside.
   bool HasWork() const override {
-    return !queue_.empty() || !posted_.empty() || left_behind_;
+    return !queue_.empty() || left_behind_ || !posted_.empty();
   }
   std::string_view name() const override { return "sim"; }
 

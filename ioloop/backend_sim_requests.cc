@@ -171,6 +171,8 @@ void SimBackend::PerformForeign(Pending* pending) {
     End(pending, 0);
   } else if (request.kind == OpKind::kPoll) {
     End(pending, PollForeign(request.fd, request.flags));
+  } else if (request.kind != OpKind::kRead) {
+    End(pending, -EOPNOTSUPP);
   } else {
     std::string bytes(request.length, '\0');
     const ssize_t got = read(request.fd, bytes.data(), bytes.size());
