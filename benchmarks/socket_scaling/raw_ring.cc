@@ -101,14 +101,10 @@ void RawRing::Send(uint32_t index, int fd, const void* data, uint32_t bytes) {
 void RawRing::SubmitAndWait(uint32_t wait) {
   if (Ready() > 0) wait = 0;
   Enter(wait, IORING_ENTER_GETEVENTS, /*no_wait=*/false);
-  uint32_t ready = Ready();
-  if (ready < kTaskWorkCap && SqFlags() == 0) return;
-  // The drain rule: only a large count to wait for lifts the cap on task work.
-  for (;;) {
+  // The drain rule: a large count to wait for lifts the cap on task work. Once:
+  // what arrives meanwhile is the next turn's, which waits for nothing.
+  if (Ready() >= kTaskWorkCap) {
     Enter(ring_.cq.ring_entries, IORING_ENTER_GETEVENTS, /*no_wait=*/true);
-    const uint32_t now = Ready();
-    if (now == ready || SqFlags() == 0) return;
-    ready = now;
   }
 }
 
