@@ -44,6 +44,8 @@ bool SetLatencyBudget(Options* options, int64_t microseconds) {
 
 std::unique_ptr<ioloop::Loop> MakeLoop(const Args& args) {
   ioloop::Loop::Options options;
+  options.buffer_count =
+      static_cast<uint32_t>(args.Get("buffers", options.buffer_count));
   const int64_t batch = args.Get("epoll-batch", 0);
   if (batch > 0 && !SetEpollBatch(&options, batch)) {
     Skip("this build's ioloop has no epoll backend");

@@ -250,6 +250,10 @@ class Study:
 
     def variant(self, name):
         """The command of a variant, and what its environment adds."""
+        name, *extra = name.split('+')  # `ioloop+--buffers=256`: a trial.
+        if extra:
+            command, environment = self.variant(name)
+            return [*command, *extra], environment
         if name == 'floor':
             return [self.program('floor')], {}
         if name == 'ioloop':
