@@ -165,7 +165,20 @@ def point_table(results, point):
     return table(
         ('variant', 'CPU µs/message', 'user µs (mean)', '/ floor',
          '/ epoll-128', 'syscalls', 'per turn', 'messages/s', 'p50 µs',
-         'p99 µs', 'B/socket', 'idle B/socket', 'busy', 'load busy'), rows)
+         'p99 µs', 'B/socket', 'idle B/socket', 'busy', 'load busy'),
+        rows) + late_note(results, point)
+
+
+def late_note(results, point):
+    late = []
+    for name in results.variants[point]:
+        count = sum(not row['on_time'] for row in results.rows(point, name))
+        if count:
+            late.append(f'`{name}` {count}')
+    if not late:
+        return ''
+    return ('\nThe load or the server fell behind the rate, which spoils a run '
+            f'as a measure of partial load; repeats: {", ".join(late)}.\n')
 
 
 READING = '''\
