@@ -50,19 +50,19 @@ class Point:
 class Process:
     """A program of the study: lines come from it, lines and signals go."""
 
-    def __init__(self, command, cpus, environment=None):
+    def __init__(self, command, cpus, environment, patience):
         self.name = pathlib.Path(command[0]).name
         self.popen = subprocess.Popen(
             [str(part) for part in command], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **environment},
             preexec_fn=lambda: os.sched_setaffinity(0, cpus))
         self.errors = []
         self.drain = threading.Thread(
             target=lambda: self.errors.extend(self.popen.stderr), daemon=True)
         self.drain.start()
         # A program that hangs must not hang the study.
-        self.watchdog = threading.Timer(120, self.popen.kill)
+        self.watchdog = threading.Timer(patience, self.popen.kill)
         self.watchdog.daemon = True
         self.watchdog.start()
 
@@ -113,8 +113,9 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.popen.kill()
                 self.popen.wait()
-        self.popen.stdin.close()
-        self.popen.stdout.close()
+        self.drain.join()
+        for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
+            stream.close()
 
 
 def difference(after, before):
@@ -219,8 +220,10 @@ class Runner:
         command, environment = self.variant(name)
         processes = []
 
+        patience = 60 + 2 * (self.options.warmup + self.options.seconds)
+
         def start(args, cpus, env=None):
-            processes.append(Process(args, cpus, env))
+            processes.append(Process(args, cpus, env or {}, patience))
             return processes[-1]
 
         try:
