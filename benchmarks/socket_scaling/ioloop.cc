@@ -1,0 +1,182 @@
+// The loop under study, used as its examples use it, with its defaults.
+//
+//   ioloop echo [--latency-budget-us=U] [--epoll-batch=N]
+//   ioloop pipelined ... --port=P --sockets=N --in-flight=W --message=BYTES
+//
+// A latency budget of 0 is a loop that waits for one completion; without the
+// argument the loop's default counts. A batch asks for the readiness backend,
+// which the study also chooses by environment.
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "benchmarks/socket_scaling/measure.h"
+#include "benchmarks/socket_scaling/pipeline.h"
+#include "ioloop/listener.h"
+#include "ioloop/loop.h"
+#include "ioloop/stream.h"
+#include "ioloop/task.h"
+
+namespace socket_scaling {
+namespace {
+
+// Sets an option that this build's loop may not have; false then.
+template <typename Options>
+bool SetEpollBatch(Options* options, int64_t batch) {
+  if constexpr (requires { options->epoll_batch; }) {
+    options->epoll_batch = static_cast<uint32_t>(batch);
+    return true;
+  }
+  return false;
+}
+
+template <typename Options>
+bool SetLatencyBudget(Options* options, int64_t microseconds) {
+  if constexpr (requires { options->latency_budget; }) {
+    options->latency_budget = absl::Microseconds(microseconds);
+    return true;
+  }
+  return false;
+}
+
+std::unique_ptr<ioloop::Loop> MakeLoop(const Args& args) {
+  ioloop::Loop::Options options;
+  options.buffer_count =
+      static_cast<uint32_t>(args.Get("buffers", options.buffer_count));
+  const int64_t batch = args.Get("epoll-batch", 0);
+  if (batch > 0 && !SetEpollBatch(&options, batch)) {
+    Skip("this build's ioloop has no epoll backend");
+  }
+  const int64_t budget = args.Get("latency-budget-us", -1);
+  // A loop without the option is one that waits for one completion.
+  if (budget > 0 && !SetLatencyBudget(&options, budget)) {
+    Skip("this build's ioloop has no latency budget");
+  }
+  if (budget == 0) SetLatencyBudget(&options, 0);
+  auto loop = ioloop::Loop::Create(options);
+  if (!loop.ok()) Skip(loop.status().ToString());
+  const bool epoll = (*loop)->backend_name() == "epoll";
+  if (epoll != (batch > 0)) {
+    Skip("ioloop chose the backend " + std::string((*loop)->backend_name()));
+  }
+  return *std::move(loop);
+}
+
+void StartReport(Reporter* reporter, const ioloop::Loop& loop,
+                 const Counts* counts) {
+  reporter->Start({counts}, [&loop](Reporter::Totals* totals) {
+    totals->turns = loop.stats().turns;
+    totals->syscalls = loop.stats().enters;
+  });
+}
+
+constexpr size_t kUnsentMax = 65536;
+
+ioloop::Task<> EchoClient(ioloop::Stream stream, Counts* counts) {
+  for (;;) {
+    absl::StatusOr<ioloop::ReceivedBytes> bytes = co_await stream.Receive();
+    if (!bytes.ok() || bytes->empty()) break;
+    counts->events.Add(1);
+    counts->bytes.Add(bytes->size());
+    stream.Queue(*bytes);
+    // A client that does not read is not read from.
+    if (stream.queued_bytes() > kUnsentMax) {
+      bytes->Return();
+      if (!(co_await stream.Drained()).ok()) break;
+    }
+  }
+  co_await stream.Close();
+}
+
+ioloop::Task<> Serve(ioloop::Listener* listener, ioloop::TaskGroup* clients,
+                     Counts* counts) {
+  for (;;) {
+    absl::StatusOr<ioloop::Stream> stream = co_await listener->Accept();
+    if (!stream.ok()) Die(stream.status().ToString());
+    SetReset(stream->fd());
+    clients->Spawn(EchoClient(*std::move(stream), counts));
+  }
+}
+
+[[noreturn]] void Echo(const Args& args) {
+  Reporter reporter;
+  Counts counts;
+  const std::unique_ptr<ioloop::Loop> loop = MakeLoop(args);
+  auto listener = ioloop::Listener::Bind(loop.get(), 0);
+  if (!listener.ok()) Die(listener.status().ToString());
+  StartReport(&reporter, *loop, &counts);
+  Say("listening " + std::to_string(listener->local_address().port()));
+  ioloop::TaskGroup tasks;
+  tasks.Spawn(Serve(&*listener, &tasks, &counts));
+  static_cast<void>(loop->Run());
+  Die("the loop ended");
+}
+
+// Queues into the streams, which send once a turn by themselves.
+class Streams {
+ public:
+  explicit Streams(std::vector<ioloop::Stream>* streams) : streams_(streams) {}
+  char* Reserve(uint32_t connection, uint32_t bytes) {
+    return (*streams_)[connection].Reserve(bytes).data();
+  }
+  void Commit(uint32_t connection, uint32_t bytes) {
+    (*streams_)[connection].Commit(bytes);
+  }
+
+ private:
+  std::vector<ioloop::Stream>* streams_;
+};
+
+using Issuer = Pipeline::Issuer<Streams>;
+
+ioloop::Task<> ReceiveOn(ioloop::Stream* stream, uint32_t connection,
+                         Issuer* issuer) {
+  for (;;) {
+    absl::StatusOr<ioloop::ReceivedBytes> bytes = co_await stream->Receive();
+    if (!bytes.ok() || bytes->empty()) Die("the responder went away");
+    issuer->OnBytes(connection, bytes->data(), bytes->size());
+  }
+}
+
+[[noreturn]] void Pipelined(const Args& args) {
+  Reporter reporter;
+  Counts counts;
+  const Pipeline::Options options = {
+      static_cast<uint32_t>(args.Get("sockets", 128)),
+      static_cast<uint32_t>(args.Get("in-flight", 512)),
+      static_cast<uint32_t>(args.Get("message", 100))};
+  Say("started");
+  AwaitGo();
+  const std::unique_ptr<ioloop::Loop> loop = MakeLoop(args);
+  std::vector<ioloop::Stream> streams;
+  for (uint32_t i = 0; i < options.connections; ++i) {
+    streams.push_back(ioloop::Stream::Adopt(
+        loop.get(), ConnectTo(i, static_cast<uint16_t>(args.Get("port", 0)))));
+  }
+  Say("connected");
+  AwaitGo();
+  StartReport(&reporter, *loop, &counts);
+  Pipeline pipeline(options);
+  Streams sink(&streams);
+  Issuer issuer(&pipeline, &sink, &counts, 1);
+  ioloop::TaskGroup tasks;
+  for (uint32_t i = 0; i < options.connections; ++i) {
+    tasks.Spawn(ReceiveOn(&streams[i], i, &issuer));
+  }
+  issuer.Start(0, options.in_flight, 0, options.connections);
+  static_cast<void>(loop->Run());
+  Die("the loop ended");
+}
+
+}  // namespace
+}  // namespace socket_scaling
+
+int main(int argc, char** argv) {
+  const socket_scaling::Args args(argc, argv);
+  if (args.mode() == "echo") socket_scaling::Echo(args);
+  if (args.mode() == "pipelined") socket_scaling::Pipelined(args);
+  socket_scaling::Die("usage: ioloop echo|pipelined --name=value ...");
+}

@@ -1,0 +1,3 @@
+module ringplane/socket_scaling
+
+go 1.25
