@@ -45,8 +45,9 @@ class LoopStats {
   static constexpr size_t kHistogramSize = 18;
 
   StatCounter turns;
-  StatCounter enters;       // io_uring_enter calls (epoll_wait elsewhere).
-  StatCounter submissions;  // Requests handed to the kernel.
+  StatCounter enters;        // io_uring_enter calls (epoll_wait elsewhere).
+  StatCounter system_calls;  // All that the backend made, those included.
+  StatCounter submissions;   // Requests handed to the kernel.
   StatCounter completions;
   StatCounter cqes_max;  // Most completions that one turn brought.
   std::array<StatCounter, kHistogramSize> completions_per_turn;
