@@ -73,6 +73,7 @@ function(ringplane_test name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_LINK} GTest::gmock GTest::gtest
     GTest::gtest_main ringplane_flags)
+  target_compile_options(${name} PRIVATE ${RINGPLANE_TEST_OPTIONS})
   set(entries ${name})
   add_test(NAME ${name} COMMAND ${name} ${arg_ARGS})
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${arg_ENVIRONMENT}")

@@ -80,6 +80,8 @@ class ConnectionObserver {
 struct OwnedAnswer {
   protocol::FrameHeader header;
   Chunk chunk;
+  // What follows the prefix (warnings and the like) that `header.flags` tells
+  // of.
   std::string_view body;
 };
 

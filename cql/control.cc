@@ -43,10 +43,8 @@ class Table {
       return absl::InternalError(
           Cat("answered by ", protocol::OpcodeName(answer.header.opcode)));
     }
-    std::string_view body = answer.body;
-    absl::Status prefix = protocol::DecodePrefix(answer.header, &body, nullptr);
-    if (!prefix.ok()) return prefix;
-    absl::StatusOr<protocol::ResultView> result = protocol::DecodeResult(body);
+    absl::StatusOr<protocol::ResultView> result =
+        protocol::DecodeResult(answer.body);
     if (!result.ok()) return result.status();
     if (result->kind != protocol::ResultKind::kRows ||
         !result->metadata.has_columns()) {

@@ -1,5 +1,8 @@
+# shellcheck shell=bash disable=SC2154
 # Outside tools that the tests use, pinned, installed once into $RINGPLANE_TOOLS
-# and never taken from PATH. Sourced by ./dev; needs `say` and `root` from it.
+# and never taken from PATH. Sourced by ./dev; needs `say`, `root` and
+# `apt_install` from it. Nothing is written to the home folder: what the package
+# clients keep is in $RINGPLANE_CACHE too.
 #
 #   $RINGPLANE_TOOLS/go/bin/go          Go, from the module proxy
 #   $RINGPLANE_TOOLS/cassandra-driver/bin/python, scylla-driver/bin/python
@@ -12,8 +15,15 @@
 
 go_version=1.25.4
 cassandra_version=5.0.9
-cassandra_driver=3.30.1
-scylla_driver=3.29.12
+# Each Python driver with all that it needs.
+cassandra_driver=(cassandra-driver==3.30.1 click==8.5.1 Deprecated==1.3.1
+  geomet==1.1.0 lz4==4.4.5 wrapt==2.5.2)
+scylla_driver=(scylla-driver==3.29.12 click==8.5.1 geomet==1.1.0 lz4==4.4.5
+  PyYAML==6.0.4)
+
+export PIP_CACHE_DIR=$RINGPLANE_CACHE/pip npm_config_cache=$RINGPLANE_CACHE/npm
+export GOPATH=$RINGPLANE_CACHE/go GOCACHE=$RINGPLANE_CACHE/go-build
+export GOMODCACHE=$RINGPLANE_TOOLS/go-modules
 
 # is_done NAME VERSION: whether NAME was completely installed in VERSION.
 is_done() { [ "$(cat "$RINGPLANE_TOOLS/.$1" 2>/dev/null)" = "$2" ]; }
@@ -24,9 +34,9 @@ install_go() {
   say "installing Go $go_version"
   local client=/usr/lib/go-1.19/bin/go dir
   if [ ! -x "$client" ]; then apt_install golang-1.19-go; fi
-  (cd /tmp && GOFLAGS=-modcacherw GOMODCACHE="$RINGPLANE_TOOLS/go-modules" \
-    "$client" mod download "golang.org/toolchain@v0.0.1-go$go_version.linux-amd64")
-  dir="$RINGPLANE_TOOLS/go-modules/golang.org/toolchain@v0.0.1-go$go_version.linux-amd64"
+  dir=golang.org/toolchain@v0.0.1-go$go_version.linux-amd64
+  (cd /tmp && GOFLAGS=-modcacherw "$client" mod download "$dir")
+  dir=$GOMODCACHE/$dir
   # A module has no executable files.
   chmod -R u+w "$dir"
   chmod +x "$dir"/bin/* "$dir"/pkg/tool/*/*
@@ -34,15 +44,17 @@ install_go() {
   mark_done go "$go_version"
 }
 
-# install_driver NAME VERSION: a venv with one of the Python drivers.
+# install_driver NAME PACKAGE==VERSION...: a venv with one of the Python drivers.
 install_driver() {
-  is_done "$1" "$2" && return
-  say "installing $1 $2 for Python"
-  rm -rf "${RINGPLANE_TOOLS:?}/$1"
-  /usr/bin/python3 -m venv "$RINGPLANE_TOOLS/$1"
-  "$RINGPLANE_TOOLS/$1/bin/pip" install -q --disable-pip-version-check \
-    "$1==$2" lz4==4.4.5
-  mark_done "$1" "$2"
+  local name=$1
+  shift
+  is_done "$name" "$*" && return
+  say "installing $1 for Python"
+  rm -rf "${RINGPLANE_TOOLS:?}/$name"
+  /usr/bin/python3 -m venv "$RINGPLANE_TOOLS/$name"
+  "$RINGPLANE_TOOLS/$name/bin/pip" install -q --disable-pip-version-check \
+    --no-deps "$@"
+  mark_done "$name" "$*"
 }
 
 install_node() {
@@ -71,8 +83,9 @@ install_go_modules() {
   local sums
   sums=$(sha256sum "$root"/tests/cql/node/drivers/gocql/go.sum | cut -d' ' -f1)
   is_done go-test-modules "$sums" && return
-  (cd "$root/tests/cql/node/drivers/gocql" && GOTOOLCHAIN=local GOFLAGS=-modcacherw \
-    GOMODCACHE="$RINGPLANE_TOOLS/go-modules" "$RINGPLANE_TOOLS/go/bin/go" mod download)
+  say "installing the modules of the Go tests"
+  (cd "$root/tests/cql/node/drivers/gocql" && GOTOOLCHAIN=local \
+    GOFLAGS=-modcacherw "$RINGPLANE_TOOLS/go/bin/go" mod download)
   mark_done go-test-modules "$sums"
 }
 
@@ -82,17 +95,21 @@ install_cassandra() {
   say "installing Apache Cassandra $cassandra_version"
   command -v mvn >/dev/null || apt_install maven
   rm -rf "$RINGPLANE_TOOLS/cassandra"
-  SLIM=1 bash "$root/tests/servers/get-cassandra.sh" "$cassandra_version" \
+  M2=$RINGPLANE_CACHE/m2 SLIM=1 bash "$root/tests/servers/get-cassandra.sh" "$cassandra_version" \
     "$RINGPLANE_TOOLS/cassandra"
   mark_done cassandra "$cassandra_version"
 }
 
 install_tools() {
   mkdir -p "$RINGPLANE_TOOLS"
+  # One checkout at a time installs; the others find it done.
+  exec 9>"$RINGPLANE_TOOLS/.lock"
+  flock 9
   install_go
   install_go_modules
-  install_driver cassandra-driver "$cassandra_driver"
-  install_driver scylla-driver "$scylla_driver"
+  install_driver cassandra-driver "${cassandra_driver[@]}"
+  install_driver scylla-driver "${scylla_driver[@]}"
   install_node
   install_cassandra
+  exec 9>&-
 }

@@ -440,14 +440,12 @@ absl::Status SessionCore::ReadPrepared(const OwnedAnswer& answer,
                                        const ServerInfo& server,
                                        PreparedStatement* statement,
                                        NodeStatement* state) {
-  std::string_view body = answer.body;
-  absl::Status prefix = protocol::DecodePrefix(answer.header, &body, nullptr);
-  if (!prefix.ok()) return prefix;
   if (answer.header.opcode != protocol::Opcode::kResult) {
     return absl::InternalError(
         Cat("answered by ", protocol::OpcodeName(answer.header.opcode)));
   }
-  absl::StatusOr<protocol::ResultView> result = protocol::DecodeResult(body);
+  absl::StatusOr<protocol::ResultView> result =
+      protocol::DecodeResult(answer.body);
   if (!result.ok()) return result.status();
   if (result->kind != protocol::ResultKind::kPrepared) {
     return absl::InternalError("answered by another kind of RESULT");

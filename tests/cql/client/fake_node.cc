@@ -69,14 +69,19 @@ FakeStatement UpdateStatement() {
 void FakeConnection::Reply(int16_t stream_id, Opcode opcode,
                            std::string_view body, uint8_t flags) {
   if (closed) return;
+  std::string prefix;
+  Writer writer(&prefix);
+  flags |= protocol::EncodePrefix(&writer, node->options().prefix);
+  writer.Finish();
   std::string frame(protocol::kHeaderBytes, '\0');
   protocol::FrameHeader header;
   header.version |= protocol::kResponseBit;
   header.flags = flags;
   header.stream = stream_id;
   header.opcode = opcode;
-  header.length = static_cast<uint32_t>(body.size());
+  header.length = static_cast<uint32_t>(prefix.size() + body.size());
   protocol::EncodeHeader(header, frame.data());
+  frame += prefix;
   frame += body;
   stream.Queue(frame);
 }

@@ -99,6 +99,9 @@ class FakeNode {
     std::vector<int64_t> tokens = {0};
     std::string datacenter = "dc1";
     std::string rack = "rack1";
+    // Stands before the body of everything the node sends, as the warnings of
+    // a server do.
+    protocol::ResponsePrefix prefix;
   };
 
   FakeNode(ioloop::Loop* loop, Options options);
