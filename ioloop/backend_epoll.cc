@@ -107,11 +107,12 @@ absl::Status EpollBackend::Turn(int64_t wait_ns,
     nudged_ = false;
     static_cast<void>(Call(SYS_read, nudge_fd_, &value, sizeof(value)));
   }
+  had_buffers_ = !free_buffers_.empty();
   going_on_.swap(again_);
   for (int fd : going_on_) {
-    if (std::exchange(descriptors_[static_cast<size_t>(fd)].again, false)) {
-      OnEvent(fd, kGoOn);
-    }
+    const uint32_t events =
+        std::exchange(descriptors_[static_cast<size_t>(fd)].again, 0);
+    if (events != 0) OnEvent(fd, events);
   }
   going_on_.clear();
 
@@ -195,15 +196,17 @@ void EpollBackend::OnEvent(int fd, uint32_t events) {
     more = slot != last;
     if ((slots_[slot].wants & events) != 0 &&
         Try(slot, events) == Progress::kPaused) {
-      GoOnLater(fd);
+      GoOnLater(fd, events);
     }
     slot = next;
   }
 }
 
-void EpollBackend::GoOnLater(int fd) {
-  if (std::exchange(descriptors_[static_cast<size_t>(fd)].again, true)) return;
-  again_.push_back(fd);
+void EpollBackend::GoOnLater(int fd, uint32_t events) {
+  uint32_t& again = descriptors_[static_cast<size_t>(fd)].again;
+  if (again == 0) again_.push_back(fd);
+  again |= kGoOn;
+  if ((events & kEnding) != 0) again |= kGoOnToEnd;
 }
 
 // Makes fd() readable, for work that epoll knows nothing of.

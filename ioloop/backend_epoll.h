@@ -66,8 +66,13 @@ class EpollBackend final : public Backend {
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
-  // Beside epoll's events, for what a turn left for the next.
+  // Beside epoll's events: a turn left something for the next; and the event
+  // that it began with said that an end, an error or urgent data is there.
   static constexpr uint32_t kGoOn = 1u << 24;
+  static constexpr uint32_t kGoOnToEnd = 1u << 25;
+  // With any of these a short receive has not taken all there is.
+  static constexpr uint32_t kEnding =
+      EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI | kGoOnToEnd;
   // How often a multishot operation goes on in one turn, as in the kernel.
   static constexpr int kRepeatsMax = 32;
 
@@ -79,7 +84,7 @@ class EpollBackend final : public Backend {
     uint32_t interest = 0;  // What epoll reports; 0: not registered.
     bool closing = false;   // Close() waits for the last operation.
     bool full = false;      // The last send found no room for all of it.
-    bool again = false;     // In again_.
+    uint32_t again = 0;     // In again_, to go on with these events.
     // Whether a short receive means that nothing is left: true of TCP alone.
     enum : uint8_t { kUnknown, kYes, kNo } short_is_all = kUnknown;
   };
@@ -139,7 +144,7 @@ class EpollBackend final : public Backend {
   int WaitForEvents(int64_t wait_ns);
   void TakeEvents(int count);
   void OnEvent(int fd, uint32_t events);
-  void GoOnLater(int fd);
+  void GoOnLater(int fd, uint32_t events);
   void TakeFromWorker();
   void RetryConnects();
   void Nudge() const;
@@ -153,6 +158,7 @@ class EpollBackend final : public Backend {
   Progress TryConnect(uint32_t slot);
   Progress TryRead(uint32_t slot);
   bool ShortIsAll(int fd, uint32_t events);
+  Progress OutOfBuffers(uint32_t slot);
   long SendMessage(int fd, const void* message);
 
   // A system call, counted; its result or a negated errno. Not libc's
@@ -183,6 +189,7 @@ class EpollBackend final : public Backend {
   uint32_t free_slot_ = kNone;
   uint32_t registered_ = 0;
   std::vector<uint32_t> free_buffers_;
+  bool had_buffers_ = false;  // When this turn began.
   std::vector<epoll_event> events_;
 
   // Completions go to the turn's batch, or here between turns.

@@ -51,10 +51,7 @@ EpollBackend::Progress EpollBackend::TryReceive(uint32_t slot,
                                                 uint32_t events) {
   const int fd = slots_[slot].fd;
   for (int i = 0; i < kRepeatsMax; ++i) {
-    if (free_buffers_.empty()) {
-      Finish(slot, -ENOBUFS);
-      return Progress::kEnded;
-    }
+    if (free_buffers_.empty()) return OutOfBuffers(slot);
     const uint32_t id = free_buffers_.back();
     uint32_t room = pool_->buffer_bytes();
     if (faults_) room = faults_->ReceiveLength(room);
@@ -81,9 +78,7 @@ EpollBackend::Progress EpollBackend::TryReceive(uint32_t slot,
 // event of its own; but not before an end, an error or urgent data. Unix
 // sockets come short between messages, too.
 bool EpollBackend::ShortIsAll(int fd, uint32_t events) {
-  constexpr uint32_t kMoreToCome =
-      EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI | kGoOn;
-  if ((events & kMoreToCome) != 0) return false;
+  if ((events & kEnding) != 0) return false;
   Descriptor& descriptor = descriptors_[static_cast<size_t>(fd)];
   if (descriptor.short_is_all == Descriptor::kUnknown) {
     int protocol = 0;
@@ -97,6 +92,18 @@ bool EpollBackend::ShortIsAll(int fd, uint32_t events) {
   return descriptor.short_is_all == Descriptor::kYes;
 }
 
+// If this turn handed buffers out, those who got them may return them before
+// the next, and nobody has to start anew; else a receive must end, as with
+// io_uring.
+EpollBackend::Progress EpollBackend::OutOfBuffers(uint32_t slot) {
+  if (had_buffers_) {
+    stats_->buffers_exhausted.Add(1);
+    return Progress::kPaused;
+  }
+  Finish(slot, -ENOBUFS);
+  return Progress::kEnded;
+}
+
 // Lays a datagram out as io_uring does: header, sender, control data, payload.
 EpollBackend::Progress EpollBackend::TryReceiveMessage(uint32_t slot) {
   const int fd = slots_[slot].fd;
@@ -105,8 +112,9 @@ EpollBackend::Progress EpollBackend::TryReceiveMessage(uint32_t slot) {
   const size_t control_at = name_at + asked->msg_namelen;
   const size_t payload_at = control_at + asked->msg_controllen;
   for (int i = 0; i < kRepeatsMax; ++i) {
-    if (free_buffers_.empty() || payload_at > pool_->buffer_bytes()) {
-      Finish(slot, free_buffers_.empty() ? -ENOBUFS : -EFAULT);
+    if (free_buffers_.empty()) return OutOfBuffers(slot);
+    if (payload_at > pool_->buffer_bytes()) {
+      Finish(slot, -EFAULT);
       return Progress::kEnded;
     }
     const uint32_t id = free_buffers_.back();

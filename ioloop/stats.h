@@ -51,7 +51,8 @@ class LoopStats {
   StatCounter completions;
   StatCounter cqes_max;  // Most completions that one turn brought.
   std::array<StatCounter, kHistogramSize> completions_per_turn;
-  StatCounter buffers_exhausted;  // Receives that ended for want of a buffer.
+  // Receives that ended, or on epoll paused, for want of a buffer.
+  StatCounter buffers_exhausted;
   StatCounter buffers_copied;     // Copied out because few buffers were free.
   StatCounter short_sends;        // Sends that the socket took only partly.
   StatCounter cq_overflows;       // Turns that found the CQ overflown.

@@ -274,6 +274,64 @@ TEST_F(EpollTest, CloseWaitsForWhatIsPending) {
   EXPECT_THAT(op.completions, SizeIs(1));
 }
 
+struct Returning : Operation {
+  explicit Returning(BufferPool* the_pool) : Operation(&Done), pool(the_pool) {}
+  static void Done(Operation* op, Completion completion) {
+    auto* self = static_cast<Returning*>(op);
+    self->last = completion;
+    if ((completion.flags & kCompletionBuffer) == 0) return;
+    self->received += completion.result;
+    self->pool->Return(
+        self->pool->Take(completion.flags >> kCompletionBufferShift,
+                         static_cast<uint32_t>(completion.result)));
+  }
+  BufferPool* pool;
+  int received = 0;
+  Completion last = {};
+};
+
+// A turn that takes more than there are buffers leaves the rest to the next,
+// by when those are back: no receive ends, none has to be armed anew.
+TEST(EpollBuffersTest, ReceivesOutliveATurnThatUsesEveryBuffer) {
+  constexpr size_t kSockets = 50;
+  Loop::Options options = OnEpoll();
+  options.buffer_count = 4;
+  std::unique_ptr<Loop> loop = MakeLoop(options);
+  std::vector<SocketPair> pairs(kSockets);
+  std::vector<std::unique_ptr<Returning>> ops;
+  for (SocketPair& pair : pairs) {
+    ops.push_back(std::make_unique<Returning>(&loop->buffers()));
+    Request request;
+    request.kind = OpKind::kReceive;
+    request.fd = pair.near;
+    loop->Submit(ops.back().get(), request);
+  }
+  ASSERT_TRUE(loop->RunOnce(absl::ZeroDuration()).ok());
+  const LoopStats& stats = loop->stats();
+  const uint64_t calls = stats.system_calls - stats.enters;
+  for (SocketPair& pair : pairs) pair.WriteFar("x");
+  const auto missing = [&ops] {
+    return std::count_if(ops.begin(), ops.end(),
+                         [](const auto& op) { return op->received == 0; });
+  };
+  for (int i = 0; i < 100 && missing() > 0; ++i) {
+    // There is more to take: no such turn waits.
+    ASSERT_TRUE(loop->RunOnce(absl::InfiniteDuration()).ok());
+  }
+  EXPECT_EQ(missing(), 0);
+  // Of a unix socket each receive is followed by one that finds nothing, and
+  // one more getsockopt(2) has found out that it is one.
+  EXPECT_LE(stats.system_calls - stats.enters - calls, 3 * kSockets);
+  for (const auto& op : ops) {
+    EXPECT_TRUE(op->in_flight());
+    EXPECT_EQ(op->last.result, 1);
+    loop->Cancel(op.get());
+  }
+  while (loop->in_flight() > 0) {
+    ASSERT_TRUE(loop->RunOnce(absl::InfiniteDuration()).ok());
+  }
+}
+
 // One sender with much to say leaves room for the others in each turn, and
 // what is left over is taken without another event.
 TEST_F(EpollTest, AFloodIsTakenInTurns) {

@@ -22,6 +22,8 @@ namespace ioloop {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 // Keeps every completion.
@@ -504,6 +506,32 @@ TEST_F(OperationsTest, BytesBehindUrgentDataArriveByThemselves) {
   }
   EXPECT_EQ(got, "beforebehind");
   EXPECT_EQ(CancelAndEnd(&op), -ECANCELED);
+}
+
+// Whoever keeps buffers loses the receive, not bytes: armed anew once there are
+// buffers again, it goes on where it was.
+TEST_F(OperationsTest, AReceiveEndsWhenNoBufferIsLeft) {
+  Loop::Options options = SmallLoop();
+  options.buffer_count = 2;
+  loop_ = MakeLoop(options);
+  SocketPair pair;
+  const std::string sent = Pattern(5 * options.buffer_bytes);
+  pair.WriteFar(sent);
+  Noting op;
+  loop_->Submit(&op, Make(OpKind::kReceive, pair.near));
+  RunUntilEnded(op);
+  EXPECT_EQ(op.last(), -ENOBUFS);
+  std::string got = TakeBytes(&op);
+  EXPECT_THAT(got, Not(IsEmpty()));
+  while (got.size() < sent.size()) {
+    if (!op.in_flight()) {
+      loop_->Submit(&op, Make(OpKind::kReceive, pair.near));
+    }
+    Turn(absl::InfiniteDuration());
+    got += TakeBytes(&op);
+  }
+  EXPECT_TRUE(got == sent);
+  if (op.in_flight()) CancelAndEnd(&op);
 }
 
 // So do descriptors that come along on a unix socket.
