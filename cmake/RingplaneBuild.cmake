@@ -59,12 +59,13 @@ add_custom_target(thread_tests)
 add_custom_target(fuzz_targets)
 
 # ringplane_test(NAME SOURCES ... LINK ... [LABELS ...] [TIMEOUT seconds]
-#                [ENVIRONMENT VAR=value ...] [ARGS ...] [RUN_SERIAL])
+#                [ENVIRONMENT VAR=value ...] [ARGS ...] [RUN_SERIAL] [EPOLL])
 #
 # A GoogleTest program that is one ctest entry. Label `threads` marks what also
-# runs under TSan.
+# runs under TSan. With EPOLL there is a second entry, NAME_epoll, that runs it
+# on the epoll backend.
 function(ringplane_test name)
-  cmake_parse_arguments(arg "RUN_SERIAL" "TIMEOUT"
+  cmake_parse_arguments(arg "RUN_SERIAL;EPOLL" "TIMEOUT"
     "SOURCES;LINK;LABELS;ENVIRONMENT;ARGS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
@@ -73,14 +74,22 @@ function(ringplane_test name)
   target_link_libraries(${name} PRIVATE ${arg_LINK} GTest::gmock GTest::gtest
     GTest::gtest_main ringplane_flags)
   target_compile_options(${name} PRIVATE ${RINGPLANE_TEST_OPTIONS})
+  set(entries ${name})
   add_test(NAME ${name} COMMAND ${name} ${arg_ARGS})
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}"
-    TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENVIRONMENT}")
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${arg_ENVIRONMENT}")
+  if(arg_EPOLL)
+    list(APPEND entries ${name}_epoll)
+    add_test(NAME ${name}_epoll COMMAND ${name} ${arg_ARGS})
+    set_tests_properties(${name}_epoll PROPERTIES ENVIRONMENT
+      "${arg_ENVIRONMENT};RINGPLANE_IO_BACKEND=epoll;EXPECTED_IO_BACKEND=epoll")
+  endif()
+  set_tests_properties(${entries} PROPERTIES LABELS "${arg_LABELS}"
+    TIMEOUT ${arg_TIMEOUT})
   if("threads" IN_LIST arg_LABELS)
     add_dependencies(thread_tests ${name})
   endif()
   if(arg_RUN_SERIAL)
-    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+    set_tests_properties(${entries} PROPERTIES RUN_SERIAL ON)
   endif()
 endfunction()
 

@@ -144,6 +144,12 @@ absl::Status UringBackend::Init(uint32_t sq_entries, uint32_t cq_entries) {
   for (uint32_t i = 0; i < params.sq_entries; ++i) ring_.sq.array[i] = i;
   sq_tail_ = *ring_.sq.ktail;
   room_ = ring_.sq.ring_entries;
+  // A filter may let rings be made and not be used.
+  if (syscall(__NR_io_uring_enter, ring_.ring_fd, 0, 0, IORING_ENTER_GETEVENTS,
+              nullptr, 0) < 0) {
+    return internal::Diagnose(errno, internal::ReadKernelState(),
+                              "io_uring_enter");
+  }
   return RegisterBuffers();
 }
 
@@ -161,7 +167,8 @@ absl::Status UringBackend::RegisterBuffers() {
   registration.bgid = kBufferGroup;
   const int result = io_uring_register_buf_ring(&ring_, &registration, 0);
   if (result < 0) {
-    return internal::Diagnose(-result, internal::ReadKernelState());
+    return internal::Diagnose(-result, internal::ReadKernelState(),
+                              "io_uring_register");
   }
   pool_->Attach(this);  // Provides every buffer.
   return absl::OkStatus();
@@ -461,6 +468,7 @@ absl::Status UringBackend::Enter(uint32_t wait_nr, uint32_t flags,
     arg.ts = reinterpret_cast<uint64_t>(&timeout);
   }
   stats_->enters.Add(1);
+  stats_->system_calls.Add(1);
   const int fault = faults_ ? faults_->EnterError() : 0;
   long result = -1;
   if (fault != 0) [[unlikely]] {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -28,6 +29,66 @@ absl::Status ProbeKernel() {
       .status();
 }
 
+namespace {
+
+// A ring for trying things out; never entered.
+class TrialRing {
+ public:
+  explicit TrialRing(uint32_t flags) {
+    params_.flags =
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | flags;
+    fd_ = static_cast<int>(syscall(__NR_io_uring_setup, 4, &params_));
+  }
+  TrialRing(const TrialRing&) = delete;
+  TrialRing& operator=(const TrialRing&) = delete;
+  ~TrialRing() {
+    if (fd_ >= 0) close(fd_);
+  }
+  bool ok() const { return fd_ >= 0; }
+  bool Has(uint32_t feature) const {
+    return ok() && (params_.features & feature) != 0;
+  }
+  bool Register(uint32_t what, const void* argument) const {
+    return ok() && syscall(__NR_io_uring_register, fd_, what, argument, 1) == 0;
+  }
+
+ private:
+  io_uring_params params_ = {};
+  int fd_ = -1;
+};
+
+bool TakesIncrementalBuffers(const TrialRing& ring) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* memory = mmap(nullptr, page, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  io_uring_buf_reg buffers = {};
+  buffers.ring_addr = reinterpret_cast<uint64_t>(memory);
+  buffers.ring_entries = 4;
+  buffers.pad = internal::kBufferRingIncremental;
+  const bool taken = ring.Register(IORING_REGISTER_PBUF_RING, &buffers);
+  if (taken) ring.Register(IORING_UNREGISTER_PBUF_RING, &buffers);
+  munmap(memory, page);
+  return taken;
+}
+
+}  // namespace
+
+KernelFeatures ProbeKernelFeatures() {
+  KernelFeatures features;
+  features.io_uring.present = ProbeKernel().ok();
+  if (!features.io_uring.present) return features;
+  const TrialRing ring(0);
+  features.receive_bundles.present = ring.Has(internal::kFeatureReceiveBundle);
+  features.min_wait.present = ring.Has(internal::kFeatureMinWait);
+  features.no_iowait.present = ring.Has(internal::kFeatureNoIowait);
+  features.incremental_buffers.present = TakesIncrementalBuffers(ring);
+  const internal::Napi napi;
+  features.napi.present = ring.Register(internal::kRegisterNapi, &napi);
+  features.no_sq_array.present = TrialRing(internal::kSetupNoSqArray).ok();
+  return features;
+}
+
 namespace internal {
 namespace {
 
@@ -44,10 +105,15 @@ uint64_t SoftLimit(__rlimit_resource resource) {
   return limit.rlim_cur;
 }
 
-absl::Status Refused(const char* cause, const char* cure) {
+absl::Status Refused(const std::string& cause, const char* cure) {
   return absl::UnavailableError(
       absl::StrCat("io_uring is refused: ", cause, "; ", cure));
 }
+
+constexpr char kSeccompCure[] =
+    "run the container with a profile that allows io_uring_setup, "
+    "io_uring_enter and io_uring_register, such as "
+    "packaging/seccomp-ringplane.json";
 
 }  // namespace
 
@@ -75,7 +141,7 @@ bool ReleaseIsTooOld(std::string_view release) {
   return major < 6 || (major == 6 && minor < 1);
 }
 
-absl::Status Diagnose(int error, const KernelState& state) {
+absl::Status Diagnose(int error, const KernelState& state, const char* call) {
   switch (error) {
     case EPERM:
       if (state.io_uring_disabled == 2) {
@@ -91,12 +157,12 @@ absl::Status Diagnose(int error, const KernelState& state) {
       }
       if (state.seccomp || state.io_uring_disabled <= 0) {
         return Refused(
-            "a seccomp filter denies io_uring_setup (EPERM), as the default "
-            "profiles of container engines do",
-            "run the container with a profile that allows io_uring_setup, "
-            "io_uring_enter and io_uring_register");
+            absl::StrCat("a seccomp filter denies ", call,
+                         " (EPERM), as the default profiles of container "
+                         "engines do"),
+            kSeccompCure);
       }
-      return Refused("io_uring_setup gave EPERM",
+      return Refused(absl::StrCat(call, " gave EPERM"),
                      "look for a security module that denies it");
     case ENOSYS:
       if (ReleaseIsTooOld(state.release) || !state.seccomp) {
@@ -105,10 +171,8 @@ absl::Status Diagnose(int error, const KernelState& state) {
             " was built without it or is too old; use Linux 6.1 or newer "
             "with CONFIG_IO_URING"));
       }
-      return Refused(
-          "a seccomp filter hides io_uring_setup (ENOSYS)",
-          "run the container with a profile that allows io_uring_setup, "
-          "io_uring_enter and io_uring_register");
+      return Refused(absl::StrCat("a seccomp filter hides ", call, " (ENOSYS)"),
+                     kSeccompCure);
     case EINVAL:
       return absl::UnimplementedError(absl::StrCat(
           "io_uring of Linux ", state.release,
@@ -128,8 +192,7 @@ absl::Status Diagnose(int error, const KernelState& state) {
           "no descriptor left for io_uring on this machine; raise the sysctl "
           "fs.file-max");
     default:
-      return absl::UnavailableError(
-          absl::StrCat("io_uring_setup: ", strerror(error)));
+      return absl::UnavailableError(absl::StrCat(call, ": ", strerror(error)));
   }
 }
 

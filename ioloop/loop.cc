@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "ioloop/backend_uring.h"
+#include "ioloop/internal/make_backend.h"
 #include "ioloop/internal/send_buffer_pool.h"
 #include "ioloop/internal/wait_policy.h"
 #include "ioloop/log.h"
@@ -29,20 +29,17 @@ int64_t ToNanoseconds(absl::Duration duration) {
   return std::max<int64_t>(0, absl::ToInt64Nanoseconds(duration));
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> MakeUringBackend(
-    const Loop::Options& options, BufferPool* pool, LoopStats* stats) {
-  return UringBackend::Create(options.sq_entries, options.cq_entries,
-                              options.fault_seed, pool, stats);
-}
-
 }  // namespace
 
 Loop* Loop::Current() { return t_current; }
 
 absl::StatusOr<std::unique_ptr<Loop>> Loop::Create(const Options& options) {
-  return CreateOn(options, [&options](BufferPool* pool, LoopStats* stats) {
-    return MakeUringBackend(options, pool, stats);
+  std::string reason;
+  auto loop = CreateOn(options, [&](BufferPool* pool, LoopStats* stats) {
+    return internal::MakeBackend(options, pool, stats, &reason);
   });
+  if (loop.ok()) (*loop)->backend_reason_ = std::move(reason);
+  return loop;
 }
 
 absl::StatusOr<std::unique_ptr<Loop>> Loop::CreateOn(const Options& options,

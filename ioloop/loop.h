@@ -4,6 +4,10 @@
 // dispatches every completion to its operation, fires due timers, runs posted
 // work, and then lets every stream with queued bytes send once.
 //
+// Where the kernel refuses io_uring, one epoll instance carries the same
+// operations with the same promises, for more system calls: see
+// Options::backend.
+//
 // Thread-safety: none, but for mailbox(), Stop() and stats(). Create, run and
 // destroy a loop on one thread.
 #ifndef RINGPLANE_IOLOOP_LOOP_H_
@@ -15,6 +19,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -24,6 +29,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ioloop/backend.h"
+#include "ioloop/backend_choice.h"
 #include "ioloop/buffer_pool.h"
 #include "ioloop/check.h"
 #include "ioloop/mailbox.h"
@@ -79,14 +85,27 @@ class Loop {
     // rarer than this, and not when the loop hardly sleeps. Zero: the first
     // completion ends every wait.
     absl::Duration latency_budget = absl::ZeroDuration();
+    // What carries the operations; see backend_choice.h, also for the
+    // environment variable that goes over kAuto.
+    BackendKind backend = BackendKind::kAuto;
+    // On epoll: most events that one epoll_wait(2) takes, 1 to 65536. A turn
+    // waits once and goes on taking until a batch comes short, so that it
+    // harvests all that is ready, as on io_uring. Without `epoll_drain` it
+    // takes one batch and leaves the rest to later turns, which is what most
+    // loops on epoll do; to compare with them.
+    uint32_t epoll_batch = 1024;
+    bool epoll_drain = true;
     // For tests: not 0 makes the kernel a bad one, the same for the same seed.
     // Enters fail, sends are cut short, receives are cancelled, at random.
     uint64_t fault_seed = 0;
   };
 
-  // kUnavailable when the kernel refuses io_uring, kUnimplemented when it lacks
-  // a feature the loop needs (Linux 6.1), kResourceExhausted for memlock or
-  // descriptors. The message says which cause and what to do: see kernel.h.
+  // kResourceExhausted for want of descriptors or memory, kInvalidArgument for
+  // options out of range or a nonsensical RINGPLANE_IO_BACKEND. With
+  // BackendKind::kUring also kUnavailable when the kernel refuses io_uring,
+  // kUnimplemented when it lacks a feature the loop needs (Linux 6.1), and
+  // kResourceExhausted for memlock. The message says which cause and what to
+  // do: see kernel.h.
   static absl::StatusOr<std::unique_ptr<Loop>> Create(const Options& options);
 
   // On a backend of the caller's, for tests: `make` gets the loop's pool and
@@ -186,8 +205,10 @@ class Loop {
   // From here to the next turn posts of other threads make fd() readable: call
   // it last before sleeping, always.
   absl::Duration PrepareSleep();
-  // "uring"
+  // "uring" or "epoll", and why that one: asked for, or what refuses io_uring
+  // and what to do about it. Any thread.
   std::string_view backend_name() const;
+  const std::string& backend_reason() const { return backend_reason_; }
 
   BufferPool& buffers() { return *buffers_; }
   TimerQueue& timers() { return *timers_; }
@@ -231,6 +252,7 @@ class Loop {
   std::unique_ptr<internal::SendBufferPool> send_buffers_;
   std::shared_ptr<Mailbox> mailbox_;
   std::unique_ptr<Backend> backend_;
+  std::string backend_reason_ = "given by the caller";
 
   std::unique_ptr<internal::WaitPolicy> wait_policy_;
   std::vector<Harvested> batch_;

@@ -92,11 +92,14 @@ class Operation {
  private:
   friend class Loop;
   friend class UringBackend;
+  friend class EpollBackend;
   Handler handler_;
   bool in_flight_ = false;
   // A send that leaves no completion entry when it succeeds.
   bool silent_ = false;
   OpKind kind_ = OpKind::kNop;
+  // Where a readiness backend keeps the request while it waits.
+  uint32_t slot_ = UINT32_MAX;
 };
 
 }  // namespace ioloop

@@ -45,13 +45,15 @@ class LoopStats {
   static constexpr size_t kHistogramSize = 18;
 
   StatCounter turns;
-  StatCounter enters;       // io_uring_enter calls (epoll_wait elsewhere).
-  StatCounter gathers;      // Waits for more than the first completion.
-  StatCounter submissions;  // Requests handed to the kernel.
+  StatCounter enters;        // io_uring_enter calls (epoll_wait elsewhere).
+  StatCounter gathers;       // Waits for more than the first completion.
+  StatCounter system_calls;  // All that the backend made, those included.
+  StatCounter submissions;   // Requests handed to the kernel.
   StatCounter completions;
   StatCounter cqes_max;  // Most completions that one turn brought.
   std::array<StatCounter, kHistogramSize> completions_per_turn;
-  StatCounter buffers_exhausted;  // Receives that ended for want of a buffer.
+  // Receives that ended, or on epoll paused, for want of a buffer.
+  StatCounter buffers_exhausted;
   StatCounter buffers_copied;     // Copied out because few buffers were free.
   StatCounter short_sends;        // Sends that the socket took only partly.
   StatCounter cq_overflows;       // Turns that found the CQ overflown.

@@ -23,6 +23,8 @@ class Faults {
     if (length < 2 || Next() % 3 != 0) return length;
     return 1 + static_cast<uint32_t>(Next() % (length - 1));
   }
+  // How much of a buffer of `length` bytes a receive may fill.
+  uint32_t ReceiveLength(uint32_t length) { return SendLength(length); }
   // Whether a receive is cancelled as soon as it is armed.
   bool CancelsReceive() { return Next() % 4 == 0; }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,10 +62,16 @@ struct SocketPair {
   void CloseFar() { close(std::exchange(far, -1)); }
 };
 
+// Whoever runs the tests says on which backend they run, one way or another;
+// what was meant is in EXPECTED_IO_BACKEND.
 inline std::unique_ptr<Loop> MakeLoop(const Loop::Options& options) {
   auto loop = Loop::Create(options);
   EXPECT_TRUE(loop.ok()) << loop.status();
   if (!loop.ok()) abort();
+  const char* expected = getenv("EXPECTED_IO_BACKEND");
+  if (expected != nullptr && options.backend == BackendKind::kAuto) {
+    EXPECT_EQ((*loop)->backend_name(), expected) << (*loop)->backend_reason();
+  }
   return *std::move(loop);
 }
 

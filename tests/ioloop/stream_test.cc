@@ -331,7 +331,8 @@ void EchoOnEveryStream(Loop* loop, size_t streams, size_t bytes) {
 // sends; each stream still gets its own bytes back, in order.
 TEST_F(TinyQueueTest, EchoSurvivesOverflowShortageAndShortSends) {
   EchoOnEveryStream(loop_.get(), 20, 30000);
-  EXPECT_GT(loop_->stats().cq_overflows, 0u);
+  // Only a ring can overflow.
+  EXPECT_EQ(loop_->stats().cq_overflows > 0, loop_->backend_name() == "uring");
 }
 
 // The same on kernels that interrupt, refuse, cut short and cancel at random.

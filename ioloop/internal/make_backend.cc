@@ -1,0 +1,81 @@
+#include "ioloop/internal/make_backend.h"
+
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ioloop/backend_choice.h"
+#include "ioloop/backend_epoll.h"
+#include "ioloop/backend_uring.h"
+#include "ioloop/log.h"
+
+namespace ioloop::internal {
+namespace {
+
+using Made = absl::StatusOr<std::unique_ptr<Backend>>;
+
+Made MakeUring(const Loop::Options& options, BufferPool* pool,
+               LoopStats* stats) {
+  return UringBackend::Create(options.sq_entries, options.cq_entries,
+                              options.fault_seed, pool, stats);
+}
+
+Made MakeEpoll(const Loop::Options& options, BufferPool* pool,
+               LoopStats* stats) {
+  EpollBackend::Options epoll;
+  epoll.batch = options.epoll_batch;
+  epoll.drain = options.epoll_drain;
+  epoll.fault_seed = options.fault_seed;
+  return EpollBackend::Create(epoll, pool, stats);
+}
+
+// Every loop of a process says the same: one line is enough.
+void LogOnce(const Backend& backend, const std::string& reason, bool refused) {
+  static std::atomic<bool> logged_refusal{false};
+  static std::atomic<bool> logged_choice{false};
+  if (refused) {
+    if (logged_refusal.exchange(true)) return;
+    RINGPLANE_LOG(kWarning, "io_uring is refused, loops run on epoll",
+                  {"backend", backend.name()}, {"why", reason});
+  } else if (!logged_choice.exchange(true)) {
+    RINGPLANE_LOG(kInfo, "backend chosen", {"backend", backend.name()},
+                  {"why", reason});
+  }
+}
+
+}  // namespace
+
+Made MakeBackend(const Loop::Options& options, BufferPool* pool,
+                 LoopStats* stats, std::string* reason) {
+  absl::StatusOr<BackendKind> kind = ResolveBackendKind(options.backend);
+  if (!kind.ok()) return kind.status();
+  bool refused = false;
+  Made backend;
+  *reason = options.backend == *kind ? "asked for by option"
+                                     : "asked for by RINGPLANE_IO_BACKEND";
+  switch (*kind) {
+    case BackendKind::kUring:
+      backend = MakeUring(options, pool, stats);
+      break;
+    case BackendKind::kEpoll:
+      backend = MakeEpoll(options, pool, stats);
+      break;
+    case BackendKind::kAuto:
+      *reason = "io_uring works here";
+      backend = MakeUring(options, pool, stats);
+      if (backend.ok()) break;
+      refused = true;
+      *reason = std::string(backend.status().message());
+      backend = MakeEpoll(options, pool, stats);
+      if (!backend.ok() && !absl::IsInvalidArgument(backend.status())) {
+        return absl::Status(
+            backend.status().code(),
+            absl::StrCat(*reason, "; and epoll: ", backend.status().message()));
+      }
+      break;
+  }
+  if (backend.ok()) LogOnce(**backend, *reason, refused);
+  return backend;
+}
+
+}  // namespace ioloop::internal
