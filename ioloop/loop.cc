@@ -123,7 +123,8 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
 
   const int64_t before_ns = ReadClock();
   // A host that sleeps between turns is not busy for us.
-  if (!std::exchange(host_sleeps_, false)) CountBusy(before_ns);
+  const int64_t busy_ns =
+      std::exchange(host_sleeps_, false) ? 0 : CountBusy(before_ns);
   now_ns_ = before_ns;
   int64_t wait_ns = WaitBudget(max_wait_ns);
   if (wait_ns > 0 && !mailbox_->PrepareSleep()) wait_ns = 0;
@@ -149,10 +150,11 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
   return status;
 }
 
-void Loop::CountBusy(int64_t now_ns) {
+int64_t Loop::CountBusy(int64_t now_ns) {
   const int64_t busy_ns = now_ns - now_ns_;
   stats_.turn_ns.Add(static_cast<uint64_t>(busy_ns));
   stats_.turn_max_ns.Raise(static_cast<uint64_t>(busy_ns));
+  return busy_ns;
 }
 
 absl::StatusOr<int> Loop::fd() {

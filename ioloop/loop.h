@@ -233,7 +233,7 @@ class Loop {
   static void OnWake(Operation* op, Completion completion);
   void ArmWake();
   int64_t WaitBudget(int64_t max_wait_ns) const;
-  void CountBusy(int64_t now_ns);
+  int64_t CountBusy(int64_t now_ns);
   absl::Status Turn(int64_t max_wait_ns);
   void Dispatch();
   void ResumeReady();
