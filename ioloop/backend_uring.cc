@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ioloop/check.h"
+#include "ioloop/internal/tsan.h"
 #include "ioloop/kernel.h"
 
 namespace ioloop {
@@ -89,7 +90,10 @@ absl::StatusOr<std::unique_ptr<UringBackend>> UringBackend::Create(
 
 UringBackend::~UringBackend() {
   pool_->Detach();
-  if (ring_ready_) io_uring_queue_exit(&ring_);
+  if (ring_ready_) {
+    internal::ReleaseRingMemory();
+    io_uring_queue_exit(&ring_);
+  }
   if (buffer_ring_ != nullptr) munmap(buffer_ring_, buffer_ring_bytes_);
   if (poll_fd_ >= 0) close(poll_fd_);
 }
@@ -127,6 +131,7 @@ absl::Status UringBackend::Init(uint32_t sq_entries, uint32_t cq_entries) {
   if (result < 0) {
     return internal::Diagnose(-result, internal::ReadKernelState());
   }
+  internal::AcquireRingMemory();
   ring_ready_ = true;
   constexpr uint32_t kNeeded =
       IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;

@@ -1,5 +1,6 @@
 #include "cql/node/lexer.h"
 
+#include "absl/strings/escaping.h"
 #include "cql/node/error.h"
 #include "cql/node/internal/text.h"
 
@@ -106,7 +107,7 @@ class Lexer {
     if (kOne.find(c) == std::string_view::npos) {
       return SyntaxErrorAt(text_, position_,
                            StrCat("no viable alternative at character '",
-                                  std::string(1, c), "'"));
+                                  absl::CHexEscape(std::string(1, c)), "'"));
     }
     ++position_;
     return absl::OkStatus();

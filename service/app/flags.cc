@@ -170,12 +170,19 @@ ABSL_FLAG(uint64_t, queries_in_flight, 256,
 ABSL_FLAG(uint64_t, page_items_max, 1000, "Most items of one page.");
 ABSL_FLAG(uint64_t, thread_ancestors_max, 1000,
           "Most ancestors that GetThread gives.");
+ABSL_FLAG(uint64_t, thread_levels_max, 1000,
+          "Most levels of replies that GetThread gives.");
 ABSL_FLAG(uint64_t, thread_replies_max, 10000,
           "Most replies that GetThread gives.");
 ABSL_FLAG(uint64_t, op_replies_scan_max, 5000,
           "Most replies of an author that an own thread is made from.");
-ABSL_FLAG(uint64_t, lists_per_actor_max, 500,
+ABSL_FLAG(uint64_t, lists_per_actor_max, 1000,
           "Most lists that an account may block or mute by and that count.");
+ABSL_FLAG(uint64_t, relations_max, 250000,
+          "Most follows, blocks and list memberships that a request reads; "
+          "more are refused.");
+ABSL_FLAG(uint64_t, labels_per_subject_max, 1000,
+          "Most labels of a subject that are looked at.");
 ABSL_FLAG(uint64_t, known_followers_scan_max, 5000,
           "Most follows that GetFollowsFollowing looks at.");
 ABSL_FLAG(uint64_t, unread_count_max, 5000,
@@ -287,7 +294,8 @@ const FlagGroup kServerFlags = {
 const FlagGroup kDataplaneFlags = {
     "Limits of each request",
     {"keys_max", "queries_in_flight", "page_items_max", "thread_ancestors_max",
-     "thread_replies_max", "op_replies_scan_max", "lists_per_actor_max",
+     "thread_levels_max", "thread_replies_max", "op_replies_scan_max",
+     "lists_per_actor_max", "relations_max", "labels_per_subject_max",
      "known_followers_scan_max", "unread_count_max"}};
 
 const FlagGroup kIndexerFlags = {

@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "ioloop/event.h"
 #include "ioloop/kernel.h"
 #include "ioloop/loop.h"
 #include "ioloop/signals.h"
@@ -51,21 +52,52 @@ class CacheInvalidator : public ingest::RecordCacheInvalidator {
   dataplane::PostRecordCache* const cache_;
 };
 
-// The first SIGINT or SIGTERM ends the run in order, the second the process.
-ioloop::Task<void> WatchSignals(ioloop::SignalSet* signals,
-                                ingest::IngestRun* run) {
-  for (bool again = false;; again = true) {
+// What the first SIGINT or SIGTERM ends in order; the second ends the process.
+struct Stopper {
+  explicit Stopper(ioloop::Loop* loop) : stop(loop) {}
+
+  void Stop() {
+    stop.Set();
+    if (run != nullptr) run->Stop();
+  }
+
+  ioloop::Event stop;  // of what comes before there is a run
+  ingest::IngestRun* run = nullptr;
+};
+
+ioloop::Task<void> WatchSignals(ioloop::SignalSet* signals, Stopper* stopper) {
+  while (true) {
     absl::StatusOr<int> signal = co_await signals->Next();
     if (!signal.ok()) co_return;
-    if (again) _exit(kExitFailure);
-    run->Stop();
+    if (stopper->stop.is_set()) _exit(kExitFailure);
+    stopper->Stop();
   }
+}
+
+// `work`, which watches `stopper`, with the signals that stop it.
+ioloop::Task<ingest::IngestSummary> WithSignals(
+    ioloop::Loop* loop, Stopper* stopper,
+    ioloop::Task<ingest::IngestSummary> work) {
+  ingest::IngestSummary summary;
+  absl::StatusOr<std::unique_ptr<ioloop::SignalSet>> signals =
+      ioloop::SignalSet::Create(loop, {SIGINT, SIGTERM});
+  if (!signals.ok()) {
+    summary.status = signals.status();
+    co_return summary;
+  }
+  ioloop::TaskGroup watch;
+  watch.Spawn(WatchSignals(signals->get(), stopper));
+  summary = co_await work;
+  (*signals)->Cancel();
+  co_await watch.Join();
+  co_return summary;
 }
 
 ioloop::Task<ingest::IngestSummary> RunInto(ingest::EventSink* sink,
                                             ioloop::Loop* loop, int fd,
                                             ingest::IngestOptions options,
-                                            ProgressPrinter* printer) {
+                                            ProgressPrinter* printer,
+                                            Stopper* stopper) {
   ingest::IngestReporter reporter;
   reporter.message = [printer](std::string_view text) {
     printer->Message(text);
@@ -74,32 +106,25 @@ ioloop::Task<ingest::IngestSummary> RunInto(ingest::EventSink* sink,
     printer->Progress(progress);
   };
   ingest::IngestRun run(loop, sink, options, reporter);
-  absl::StatusOr<std::unique_ptr<ioloop::SignalSet>> signals =
-      ioloop::SignalSet::Create(loop, {SIGINT, SIGTERM});
-  ingest::IngestSummary summary;
-  if (!signals.ok()) {
-    summary.status = signals.status();
-    co_return summary;
-  }
-  ioloop::TaskGroup watch;
-  watch.Spawn(WatchSignals(signals->get(), &run));
-  summary = co_await run.Run(fd);
-  (*signals)->Cancel();
-  co_await watch.Join();
+  stopper->run = &run;
+  if (stopper->stop.is_set()) run.Stop();
+  ingest::IngestSummary summary = co_await run.Run(fd);
+  stopper->run = nullptr;
   printer->End();
   co_return summary;
 }
 
 ioloop::Task<ingest::IngestSummary> RunRemote(ioloop::Loop* loop, int fd,
                                               IngestCommandOptions options,
-                                              ProgressPrinter* printer) {
+                                              ProgressPrinter* printer,
+                                              Stopper* stopper) {
   ConnectClient::Options client;
   client.host_port = options.to_host_port;
   client.token = options.token;
   client.call_timeout = options.call_timeout;
   RemoteSink sink(loop, client);
   ingest::IngestSummary summary =
-      co_await RunInto(&sink, loop, fd, options.run, printer);
+      co_await RunInto(&sink, loop, fd, options.run, printer, stopper);
   co_await sink.Close();
   co_return summary;
 }
@@ -107,11 +132,11 @@ ioloop::Task<ingest::IngestSummary> RunRemote(ioloop::Loop* loop, int fd,
 ioloop::Task<ingest::IngestSummary> RunDirect(
     ioloop::Loop* loop, int fd, const IngestCommandOptions* options,
     const DirectOptions* direct, const cql::SessionOptions* session_options,
-    ProgressPrinter* printer) {
+    ProgressPrinter* printer, Stopper* stopper) {
   ingest::IngestSummary summary;
   absl::StatusOr<std::unique_ptr<cql::Session>> session =
       co_await ConnectSession(loop, *session_options,
-                              direct->store.startup_timeout, nullptr);
+                              direct->store.startup_timeout, &stopper->stop);
   if (!session.ok()) {
     summary.status = session.status();
     co_return summary;
@@ -130,7 +155,8 @@ ioloop::Task<ingest::IngestSummary> RunDirect(
                                        invalidator.get());
   if (indexer.ok()) {
     ingest::Scheduler scheduler(loop, indexer->get(), direct->scheduler);
-    summary = co_await RunInto(&scheduler, loop, fd, options->run, printer);
+    summary =
+        co_await RunInto(&scheduler, loop, fd, options->run, printer, stopper);
   } else {
     summary.status = indexer.status();
   }
@@ -186,7 +212,7 @@ absl::StatusOr<ingest::IngestSummary> Ingest(const std::string& path) {
     } else {
       store = *std::move(opened);
       if (direct.store.embedded()) {
-        absl::Status created = store->CreateSchema();
+        absl::Status created = store->CreateSchema(kExitFailure);
         if (!created.ok()) summary = created;
       }
     }
@@ -196,13 +222,14 @@ absl::StatusOr<ingest::IngestSummary> Ingest(const std::string& path) {
         ioloop::Loop::Create({});
     if (!loop.ok()) {
       summary = loop.status();
-    } else if (remote) {
-      summary =
-          (*loop)->RunUntilDone(RunRemote(loop->get(), fd, *options, &printer));
     } else {
-      summary =
-          (*loop)->RunUntilDone(RunDirect(loop->get(), fd, &*options, &direct,
-                                          &store->session_options(), &printer));
+      Stopper stopper(loop->get());
+      ioloop::Task<ingest::IngestSummary> work =
+          remote ? RunRemote(loop->get(), fd, *options, &printer, &stopper)
+                 : RunDirect(loop->get(), fd, &*options, &direct,
+                             &store->session_options(), &printer, &stopper);
+      summary = (*loop)->RunUntilDone(
+          WithSignals(loop->get(), &stopper, std::move(work)));
     }
   }
   if (fd != STDIN_FILENO) close(fd);

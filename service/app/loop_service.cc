@@ -127,8 +127,11 @@ ioloop::Task<void> LoopService::Stop() {
   co_await tasks_.Join();
   if (admin_server_ != nullptr) {
     static_cast<void>(co_await admin_server_->Drain());
-    co_await admin_server_->Close();
   }
+  // Both have drained: nobody waits for what still runs, so a store that does
+  // not answer must not hold up the end.
+  if (session_ != nullptr) co_await session_->Close();
+  if (admin_server_ != nullptr) co_await admin_server_->Close();
   if (server_ != nullptr) co_await server_->Close();
   registrations_.clear();
   admin_server_.reset();
@@ -138,7 +141,6 @@ ioloop::Task<void> LoopService::Stop() {
   server_.reset();
   dataplane_.reset();
   if (redis_ != nullptr) co_await redis_->Close();
-  if (session_ != nullptr) co_await session_->Close();
   redis_.reset();
   session_.reset();
 }
@@ -165,6 +167,7 @@ void LoopService::TakeSnapshot() {
     values.redis = redis_->stats();
     values.cache = dataplane_->post_cache()->stats();
   }
+  values.dataplane = dataplane_->stats();
   if (scheduler_ != nullptr) values.indexing = scheduler_->stats();
   snapshot_.Set(values);
 }

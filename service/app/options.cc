@@ -374,9 +374,12 @@ absl::StatusOr<dataplane::Options> GetDataplaneOptions() {
   options.queries_in_flight = absl::GetFlag(FLAGS_queries_in_flight);
   options.page_items_max = absl::GetFlag(FLAGS_page_items_max);
   options.thread_ancestors_max = absl::GetFlag(FLAGS_thread_ancestors_max);
+  options.thread_levels_max = absl::GetFlag(FLAGS_thread_levels_max);
   options.thread_replies_max = absl::GetFlag(FLAGS_thread_replies_max);
   options.op_replies_max = absl::GetFlag(FLAGS_op_replies_scan_max);
   options.lists_per_actor_max = absl::GetFlag(FLAGS_lists_per_actor_max);
+  options.relations_max = absl::GetFlag(FLAGS_relations_max);
+  options.labels_per_subject_max = absl::GetFlag(FLAGS_labels_per_subject_max);
   options.known_followers_scan_max =
       absl::GetFlag(FLAGS_known_followers_scan_max);
   options.unread_count_max = absl::GetFlag(FLAGS_unread_count_max);
@@ -386,9 +389,13 @@ absl::StatusOr<dataplane::Options> GetDataplaneOptions() {
           .Range("queries_in_flight", options.queries_in_flight, 1, kMany)
           .Range("page_items_max", options.page_items_max, 1, kMany)
           .Range("thread_ancestors_max", options.thread_ancestors_max, 1, kMany)
+          .Range("thread_levels_max", options.thread_levels_max, 1, kMany)
           .Range("thread_replies_max", options.thread_replies_max, 1, kMany)
           .Range("op_replies_scan_max", options.op_replies_max, 1, kMany)
           .Range("lists_per_actor_max", options.lists_per_actor_max, 1, kMany)
+          .Range("relations_max", options.relations_max, 1, kMany)
+          .Range("labels_per_subject_max", options.labels_per_subject_max, 1,
+                 kMany)
           .Range("known_followers_scan_max", options.known_followers_scan_max,
                  1, kMany)
           .Range("unread_count_max", options.unread_count_max, 1, kMany)

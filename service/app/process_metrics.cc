@@ -191,6 +191,11 @@ void CollectSnapshot(const LoopSnapshot::Values& values,
                      MetricsWriter& writer) {
   CollectCql(values.cql, writer);
   if (values.has_redis) CollectRedis(values, writer);
+  // Beside the limits of the server, which have the same name and help.
+  WriteByLabel(writer, "ringplane_limit_hits_total",
+               "Times that a limit refused or closed something.", "limit",
+               {{"keys", values.dataplane.keys_refused},
+                {"relations", values.dataplane.relations_refused}});
   WriteByLabel(writer, "ringplane_index_events_total",
                "Events given to the indexer.", "result",
                {{"applied", values.indexing.applied},

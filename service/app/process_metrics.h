@@ -7,6 +7,7 @@
 
 #include "cql/stats.h"
 #include "ioloop/stats.h"
+#include "service/dataplane/dataplane.h"
 #include "service/dataplane/post_record_cache.h"
 #include "service/ingest/scheduler.h"
 #include "service/redis/client.h"
@@ -23,6 +24,7 @@ class LoopSnapshot {
     bool redis_usable = false;
     redis::Client::Stats redis;
     dataplane::PostRecordCache::Stats cache;
+    dataplane::Dataplane::Stats dataplane;
     ingest::SchedulerStats indexing;
   };
 

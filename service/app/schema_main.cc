@@ -1,7 +1,10 @@
 // `ringplane schema`: prints the tables, or creates them.
 
+#include <signal.h>
+
 #include "absl/flags/flag.h"
 #include "ioloop/kernel.h"
+#include "ioloop/signals.h"
 #include "service/app/command_line.h"
 #include "service/app/commands.h"
 #include "service/app/flags.h"
@@ -22,7 +25,7 @@ absl::Status Schema() {
   }
   absl::StatusOr<std::unique_ptr<Store>> store = Store::Open(*options);
   if (!store.ok()) return store.status();
-  absl::Status status = (*store)->CreateSchema();
+  absl::Status status = (*store)->CreateSchema(kExitFailure);
   absl::Status closed = (*store)->Close();
   if (status.ok()) status = closed;
   if (status.ok()) {
@@ -42,6 +45,8 @@ int RunSchema(std::span<const std::string>) {
       FailCommand("schema", kernel);
       return kExitSystem;
     }
+    // Before the embedded node's thread exists, so that it leaves them alone.
+    status = ioloop::BlockSignals({SIGINT, SIGTERM});
   }
   if (status.ok()) status = Schema();
   return status.ok() ? kExitOk : FailCommand("schema", status);

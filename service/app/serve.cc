@@ -333,7 +333,7 @@ absl::Status Serve() {
   Store* opened = store->get();
   absl::Status status;
   if (store_options->embedded() || absl::GetFlag(FLAGS_create_schema)) {
-    status = opened->CreateSchema();
+    status = opened->CreateSchema(kExitOk);
   }
   if (status.ok()) {
     LoopServiceOptions options;

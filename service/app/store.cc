@@ -47,20 +47,20 @@ ioloop::Task<absl::Status> CreateSchemaOn(ioloop::Loop* loop,
 
 // While nothing is served, a signal ends the process where it stands: what the
 // store has acknowledged is safe, and there is nobody to take leave of.
-ioloop::Task<void> EndOnSignal(ioloop::SignalSet* signals) {
+ioloop::Task<void> EndOnSignal(ioloop::SignalSet* signals, int exit_status) {
   absl::StatusOr<int> signal = co_await signals->Next();
   if (!signal.ok()) co_return;
-  RINGPLANE_LOG(kInfo, "ended by a signal before the service had begun");
-  _exit(kExitOk);
+  RINGPLANE_LOG(kInfo, "ended by a signal before the tables were there");
+  _exit(exit_status);
 }
 
-ioloop::Task<absl::Status> WithSignals(ioloop::Loop* loop,
+ioloop::Task<absl::Status> WithSignals(ioloop::Loop* loop, int exit_on_signal,
                                        ioloop::Task<absl::Status> work) {
   absl::StatusOr<std::unique_ptr<ioloop::SignalSet>> signals =
       ioloop::SignalSet::Create(loop, {SIGINT, SIGTERM});
   if (!signals.ok()) co_return signals.status();
   ioloop::TaskGroup watch;
-  watch.Spawn(EndOnSignal(signals->get()));
+  watch.Spawn(EndOnSignal(signals->get(), exit_on_signal));
   absl::Status status = co_await work;
   (*signals)->Cancel();
   co_await watch.Join();
@@ -168,12 +168,13 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(
   return store;
 }
 
-absl::Status Store::CreateSchema() {
+absl::Status Store::CreateSchema(int exit_on_signal) {
   absl::StatusOr<std::unique_ptr<ioloop::Loop>> loop = ioloop::Loop::Create({});
   if (!loop.ok()) return loop.status();
-  return (*loop)->RunUntilDone(WithSignals(
-      loop->get(), CreateSchemaOn(loop->get(), session_, options_.replication,
-                                  options_.startup_timeout)));
+  return (*loop)->RunUntilDone(
+      WithSignals(loop->get(), exit_on_signal,
+                  CreateSchemaOn(loop->get(), session_, options_.replication,
+                                 options_.startup_timeout)));
 }
 
 absl::Status Store::Close() {

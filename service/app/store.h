@@ -28,8 +28,9 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // Creates the keyspace and the tables that are missing.
-  absl::Status CreateSchema();
+  // Creates the keyspace and the tables that are missing. SIGINT or SIGTERM
+  // meanwhile ends the process with `exit_on_signal`.
+  absl::Status CreateSchema(int exit_on_signal);
 
   // Where sessions connect, with the keyspace.
   const cql::SessionOptions& session_options() const { return session_; }

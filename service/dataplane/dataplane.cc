@@ -83,10 +83,11 @@ void Dataplane::Register(rpc::Router* router) {
 #undef RINGPLANE_HANDLE
 }
 
-absl::Status Dataplane::CheckKeys(int count, std::string_view field) const {
+absl::Status Dataplane::CheckKeys(int count, std::string_view field) {
   if (static_cast<size_t>(count) <= options_.keys_max) {
     return absl::OkStatus();
   }
+  ++stats_.keys_refused;
   return absl::InvalidArgumentError(
       absl::StrCat(count, " ", std::string(field), " in one request; at most ",
                    options_.keys_max, " are allowed"));

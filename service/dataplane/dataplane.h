@@ -67,6 +67,13 @@ class Dataplane {
   // Writers tell it what they wrote; nullptr is never returned.
   PostRecordCache* post_cache() { return &post_cache_; }
 
+  // Requests that a limit refused.
+  struct Stats {
+    uint64_t keys_refused = 0;
+    uint64_t relations_refused = 0;
+  };
+  const Stats& stats() const { return stats_; }
+
 #define RINGPLANE_RPC(name)                                           \
   ioloop::Task<absl::Status> name(rpc::CallContext& call,             \
                                   const bsky::name##Request& request, \
@@ -130,7 +137,7 @@ class Dataplane {
             PostRecordCache::Options cache_options);
 
   // kInvalidArgument if there are more than keys_max.
-  absl::Status CheckKeys(int count, std::string_view field) const;
+  absl::Status CheckKeys(int count, std::string_view field);
   // The limit that holds for a request that asks for `limit`.
   size_t LimitOf(int32_t limit) const;
 
@@ -179,7 +186,7 @@ class Dataplane {
   cql::Query StartBlockLists(const cql::RequestOptions& options,
                              std::string_view actor);
   // kResourceExhausted if there are more than relations_max.
-  absl::Status CheckRelations(size_t count) const;
+  absl::Status CheckRelations(size_t count);
 
   // The relation of `actor` to each of `subjects`, positional.
   // interactions.cc
@@ -252,6 +259,7 @@ class Dataplane {
   Queries queries_;
   ListReader lists_;
   PostRecordCache post_cache_;
+  Stats stats_;
 };
 
 }  // namespace dataplane

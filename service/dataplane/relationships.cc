@@ -161,8 +161,9 @@ cql::Query Dataplane::StartBlockLists(const cql::RequestOptions& options,
                            static_cast<int32_t>(options_.lists_per_actor_max));
 }
 
-absl::Status Dataplane::CheckRelations(size_t count) const {
+absl::Status Dataplane::CheckRelations(size_t count) {
   if (count <= options_.relations_max) return absl::OkStatus();
+  ++stats_.relations_refused;
   return absl::ResourceExhaustedError(
       absl::StrCat("the request and the lists of its accounts come to more "
                    "than ",

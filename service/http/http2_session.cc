@@ -105,6 +105,13 @@ struct Http2Session::Callbacks {
     Http2Session* self = Self(user_data);
     switch (header->type) {
       case NGHTTP2_HEADERS:
+        // nghttp2 decodes those of a stream that is gone, and forgets them.
+        if (header->stream_id > self->highest_id_) {
+          self->highest_id_ = header->stream_id;
+        } else if (StreamOf(session, header->stream_id) == nullptr) {
+          self->SpendJunk(1);
+        }
+        break;
       case NGHTTP2_CONTINUATION:
         break;
       case NGHTTP2_DATA:

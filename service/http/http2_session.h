@@ -57,8 +57,8 @@ class Http2Session {
   // one the session ends with GOAWAY(ENHANCE_YOUR_CALM).
   struct AbuseLimits {
     // Frames that carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
-    // unknown types, empty DATA, refused streams. DATA that we send earns some
-    // back, for its WINDOW_UPDATEs.
+    // unknown types, empty DATA, HEADERS of streams that are gone, refused
+    // streams. DATA that we send earns some back, for its WINDOW_UPDATEs.
     double junk_burst = 800;
     double junk_per_second = 25;
     // Streams that the client resets within `rapid_reset_age` of opening them,
@@ -165,6 +165,7 @@ class Http2Session {
   absl::Status failure_;
   bool goaway_written_ = false;
   bool abused_ = false;
+  int32_t highest_id_ = 0;  // of the client's HEADERS
   size_t open_streams_ = 0;
   size_t held_bytes_ = 0;
   size_t request_bytes_ = 0;  // of requests that are not complete

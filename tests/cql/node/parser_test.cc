@@ -93,6 +93,9 @@ TEST(ParserTest, SaysWhereAStatementIsWrong) {
       {"SELECT * FORM t", "line 1:9 expected FROM at input 'FORM'"},
       {"SELECT *\nFROM t\nWHERE", "line 3:5 expected column"},
       {"SELECT * FROM t WHERE a ~ 1", "line 1:24 no viable alternative"},
+      // Drivers expect UTF-8, which a part of a character is not.
+      {"SELECT \xc3\xa9",
+       "line 1:7 no viable alternative at character '\\xc3'"},
       {"SELECT * FROM t WHERE a 1", "line 1:24 expected an operator"},
       {"SELECT * FROM select", "line 1:14 expected name at input 'select'"},
       {"SELECT * FROM t LIMIT x", "line 1:22 expected a number"},

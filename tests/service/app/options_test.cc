@@ -63,8 +63,20 @@ TEST_F(OptionsTest, DefaultsAreThoseOfTheLibraries) {
 
   absl::StatusOr<dataplane::Options> dataplane = GetDataplaneOptions();
   ASSERT_TRUE(dataplane.ok()) << dataplane.status();
-  EXPECT_EQ(dataplane->keys_max, dataplane::Options().keys_max);
-  EXPECT_EQ(dataplane->op_replies_max, dataplane::Options().op_replies_max);
+  const dataplane::Options bounds;
+  EXPECT_EQ(dataplane->keys_max, bounds.keys_max);
+  EXPECT_EQ(dataplane->queries_in_flight, bounds.queries_in_flight);
+  EXPECT_EQ(dataplane->page_items_max, bounds.page_items_max);
+  EXPECT_EQ(dataplane->thread_ancestors_max, bounds.thread_ancestors_max);
+  EXPECT_EQ(dataplane->thread_levels_max, bounds.thread_levels_max);
+  EXPECT_EQ(dataplane->thread_replies_max, bounds.thread_replies_max);
+  EXPECT_EQ(dataplane->op_replies_max, bounds.op_replies_max);
+  EXPECT_EQ(dataplane->lists_per_actor_max, bounds.lists_per_actor_max);
+  EXPECT_EQ(dataplane->relations_max, bounds.relations_max);
+  EXPECT_EQ(dataplane->labels_per_subject_max, bounds.labels_per_subject_max);
+  EXPECT_EQ(dataplane->known_followers_scan_max,
+            bounds.known_followers_scan_max);
+  EXPECT_EQ(dataplane->unread_count_max, bounds.unread_count_max);
 
   absl::StatusOr<ingest::IndexerOptions> indexer = GetIndexerOptions();
   ASSERT_TRUE(indexer.ok()) << indexer.status();

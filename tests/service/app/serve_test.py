@@ -453,6 +453,61 @@ class ServeTest(unittest.TestCase):
         self.assertEqual(serving.process.wait(PATIENCE), 0)
         idle.close()
 
+    def test_a_store_that_hangs_does_not_hold_up_the_end(self):
+        store = self.serve("--loops=1", "--keyspace=one")
+        second = self.serve("--loops=2", "--cql=" + store.node,
+                            "--keyspace=one", "--drain_timeout=100ms",
+                            "--cql_request_timeout=1h",
+                            "--default_deadline=1h", "--max_deadline=1h")
+        store.process.send_signal(signal.SIGSTOP)
+        call = http.client.HTTPConnection(second.listen[0][7:])
+        call.request("POST", "/bsky.Service/GetActors",
+                     '{"dids": ["did:plc:a"]}',
+                     {"Content-Type": "application/json"})
+        while "ringplane_rpc_in_flight 1\n" not in second.get("/metrics")[1]:
+            time.sleep(0.01)
+        self.assertEqual(second.stop(), 0, "".join(second.log))
+        log = "".join(second.log)
+        self.assertIn("calls were cut off", log)
+        # It did not sit there until the store was given up.
+        self.assertNotIn("the server does not answer", log)
+        store.process.send_signal(signal.SIGCONT)
+        call.close()
+
+    def test_a_signal_ends_what_waits_for_a_store(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = "127.0.0.1:%d" % free.getsockname()[1]
+        store = "--cql=" + address
+        for status, arguments in (
+                (0, ("serve", store, "--listen=127.0.0.1:0",
+                     "--admin=127.0.0.1:0", "--loops=1")),
+                (0, ("serve", store, "--listen=127.0.0.1:0",
+                     "--admin=127.0.0.1:0", "--loops=1", "--create_schema")),
+                (1, ("ingest", self.sample, store)),
+                (1, ("schema", "--apply", store))):
+            process = subprocess.Popen(
+                [PROGRAM, *arguments, "--cql_startup_timeout=1h"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            for line in process.stderr:
+                if "does not answer yet" in line:
+                    break
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=PATIENCE)
+            self.assertEqual(process.returncode, status, arguments)
+
+    def test_a_request_with_too_many_keys_is_counted(self):
+        serving = self.serve("--loops=1", "--keys_max=2")
+        status, answer = serving.call("GetPostRecords", {"uris": ["a"] * 3})
+        self.assertEqual(status, 400)
+        self.assertEqual(answer["code"], "invalid_argument")
+        while True:  # A scrape is a copy of a moment ago.
+            metrics = serving.get("/metrics")[1]
+            if 'ringplane_limit_hits_total{limit="keys"} 1\n' in metrics:
+                break
+            time.sleep(0.01)
+        self.assertEqual(metrics.count("# HELP ringplane_limit_hits_total"), 1)
+
     def test_a_second_signal_ends_it_at_once(self):
         serving = self.serve("--loops=1", "--drain_notice=1h")
         serving.process.send_signal(signal.SIGINT)

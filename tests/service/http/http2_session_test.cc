@@ -498,6 +498,21 @@ TEST_F(Http2SessionTest, FramesThatCarryNothingHaveABudget) {
   }
 }
 
+TEST_F(Http2SessionTest, HeadersOfAStreamThatIsGoneHaveABudgetToo) {
+  const std::string headers = Frame(NGHTTP2_HEADERS, kEndHeaders | kEndStream,
+                                    1, LiteralBlock(GrpcFields("/a.B/C")));
+  ASSERT_TRUE(
+      Give(Preface() + headers +
+           Frame(NGHTTP2_RST_STREAM, 0, 1, std::string_view("\0\0\0\x8", 4)))
+          .ok());
+  absl::Status status;
+  int frames = 0;
+  for (; status.ok() && frames < 20'000; ++frames) status = Give(headers);
+  EXPECT_LE(frames, 1000);
+  EXPECT_EQ(LastGoaway(), NGHTTP2_ENHANCE_YOUR_CALM);
+  EXPECT_EQ(requests_, 1);
+}
+
 // One read of 64 KiB must not be taken for a thousand acks that the peer did
 // not read.
 TEST_F(Http2SessionTest, KeepaliveForADayIsNoAbuse) {
