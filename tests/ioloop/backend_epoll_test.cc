@@ -172,7 +172,7 @@ TEST_F(EpollTest, AMessageCostsTwoCallsBesideTheWait) {
 
 // The whole of a host's loop: it polls one descriptor and never lets ours wait.
 TEST_F(EpollTest, AHostThatPollsTheDescriptorMissesNothing) {
-  pollfd host = {loop_->fd(), POLLIN, 0};
+  pollfd host = {*loop_->fd(), POLLIN, 0};
   std::vector<SocketPair> pairs(8);
   std::vector<Stream> streams;
   TaskGroup group;
