@@ -1,10 +1,10 @@
 // `ringplane schema`: prints the tables, or creates them.
 
 #include "absl/flags/flag.h"
-#include "ioloop/kernel.h"
 #include "service/app/command_line.h"
 #include "service/app/commands.h"
 #include "service/app/flags.h"
+#include "service/app/kernel_report.h"
 #include "service/app/options.h"
 #include "service/app/schema.h"
 #include "service/app/store.h"
@@ -37,11 +37,7 @@ absl::Status Schema() {
 int RunSchema(std::span<const std::string>) {
   absl::Status status = ApplyLogLevel();
   if (status.ok() && absl::GetFlag(FLAGS_apply)) {
-    absl::Status kernel = ioloop::ProbeKernel();
-    if (!kernel.ok()) {
-      FailCommand("schema", kernel);
-      return kExitSystem;
-    }
+    if (int fault = CheckBackend("schema"); fault != kExitOk) return fault;
   }
   if (status.ok()) status = Schema();
   return status.ok() ? kExitOk : FailCommand("schema", status);
