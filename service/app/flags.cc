@@ -121,6 +121,17 @@ ABSL_FLAG(uint32_t, receive_buffers, 1024,
           "Receive buffers of each loop: a power of two.");
 ABSL_FLAG(uint32_t, receive_buffer_bytes, 16384, "Bytes of each of them.");
 
+// ---- What the kernel is asked through.
+
+ABSL_FLAG(
+    std::string, io_backend, "auto",
+    "uring, epoll, or auto: io_uring where the kernel lets us, else epoll "
+    "with a line in the log that says why. The environment variable "
+    "RINGPLANE_IO_BACKEND goes over auto.");
+ABSL_FLAG(uint32_t, epoll_batch, 1024,
+          "On epoll: most events that one epoll_wait takes. A turn goes on "
+          "until a batch comes short.");
+
 // ---- Limits of the server, per loop.
 
 ABSL_FLAG(uint64_t, connections_max, 16384, "Most client connections.");
@@ -280,6 +291,9 @@ const FlagGroup kListenFlags = {
 const FlagGroup kLoopFlags = {"Loops",
                               {"loops", "pin", "sq_entries", "cq_entries",
                                "receive_buffers", "receive_buffer_bytes"}};
+
+const FlagGroup kBackendFlags = {"Kernel interface",
+                                 {"io_backend", "epoll_batch"}};
 
 const FlagGroup kServerFlags = {
     "Limits of each loop's server",

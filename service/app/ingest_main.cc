@@ -13,11 +13,11 @@
 #include <utility>
 
 #include "ioloop/event.h"
-#include "ioloop/kernel.h"
 #include "ioloop/loop.h"
 #include "ioloop/signals.h"
 #include "service/app/command_line.h"
 #include "service/app/commands.h"
+#include "service/app/kernel_report.h"
 #include "service/app/options.h"
 #include "service/app/progress.h"
 #include "service/app/remote_sink.h"
@@ -219,7 +219,7 @@ absl::StatusOr<ingest::IngestSummary> Ingest(const std::string& path) {
   }
   if (summary.ok()) {
     absl::StatusOr<std::unique_ptr<ioloop::Loop>> loop =
-        ioloop::Loop::Create({});
+        ioloop::Loop::Create(options->loop);
     if (!loop.ok()) {
       summary = loop.status();
     } else {
@@ -254,11 +254,7 @@ int RunIngest(std::span<const std::string> arguments) {
   if (status.ok()) status = ioloop::BlockSignals({SIGINT, SIGTERM});
   if (!status.ok()) return FailCommand("ingest", status);
   signal(SIGPIPE, SIG_IGN);
-  absl::Status kernel = ioloop::ProbeKernel();
-  if (!kernel.ok()) {
-    FailCommand("ingest", kernel);
-    return kExitSystem;
-  }
+  if (int fault = CheckBackend("ingest"); fault != kExitOk) return fault;
   absl::StatusOr<ingest::IngestSummary> summary = Ingest(arguments[0]);
   if (!summary.ok()) return FailCommand("ingest", summary.status());
   if (!summary->status.ok()) {

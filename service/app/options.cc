@@ -14,6 +14,7 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
 #include "cql/protocol/consistency.h"
+#include "ioloop/backend_choice.h"
 #include "ioloop/log.h"
 #include "service/app/flags.h"
 #include "service/app/url.h"
@@ -212,6 +213,9 @@ absl::StatusOr<StoreOptions> GetStoreOptions() {
                "password");
   }
   options.node.listen = *listen;
+  absl::StatusOr<ioloop::Loop::Options> loop = GetBackendOptions();
+  if (!loop.ok()) return loop.status();
+  options.loop = *loop;
 
   absl::Status status =
       Checks()
@@ -285,8 +289,26 @@ absl::StatusOr<ListenOptions> GetListenOptions() {
   return options;
 }
 
+absl::StatusOr<ioloop::Loop::Options> GetBackendOptions() {
+  ioloop::Loop::Options options;
+  const std::string name = absl::GetFlag(FLAGS_io_backend);
+  absl::StatusOr<ioloop::BackendKind> kind = ioloop::ParseBackendKind(name);
+  if (!kind.ok()) {
+    return Bad("io_backend", name, ingest::View(kind.status().message()));
+  }
+  options.backend = *kind;
+  options.epoll_batch = absl::GetFlag(FLAGS_epoll_batch);
+  absl::Status status =
+      CheckRange("epoll_batch", options.epoll_batch, 1, 65536);
+  if (!status.ok()) return status;
+  return options;
+}
+
 absl::StatusOr<ioloop::LoopGroup::Options> GetLoopGroupOptions() {
   ioloop::LoopGroup::Options options;
+  absl::StatusOr<ioloop::Loop::Options> loop = GetBackendOptions();
+  if (!loop.ok()) return loop.status();
+  options.loop = *loop;
   options.loops = absl::GetFlag(FLAGS_loops);
   options.pin = absl::GetFlag(FLAGS_pin);
   options.loop.sq_entries = absl::GetFlag(FLAGS_sq_entries);
@@ -468,6 +490,9 @@ absl::StatusOr<IngestCommandOptions> GetIngestOptions() {
     }
   }
   options.call_timeout = absl::GetFlag(FLAGS_call_timeout);
+  absl::StatusOr<ioloop::Loop::Options> loop = GetBackendOptions();
+  if (!loop.ok()) return loop.status();
+  options.loop = *loop;
   ingest::IngestOptions& run = options.run;
   run.parser.line_bytes_max = absl::GetFlag(FLAGS_line_bytes_max);
   run.parser.depth_max = absl::GetFlag(FLAGS_depth_max);

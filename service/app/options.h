@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cql/session.h"
+#include "ioloop/loop.h"
 #include "ioloop/loop_group.h"
 #include "ioloop/socket_address.h"
 #include "service/dataplane/options.h"
@@ -40,6 +41,7 @@ struct StoreOptions {
   std::string replication;
   absl::Duration startup_timeout;
   NodeOptions node;
+  ioloop::Loop::Options loop;  // Of the node, and for making the schema.
 };
 absl::StatusOr<StoreOptions> GetStoreOptions();
 
@@ -58,6 +60,8 @@ struct ListenOptions {
 };
 absl::StatusOr<ListenOptions> GetListenOptions();
 
+// For loops that do little: only what carries their operations is chosen.
+absl::StatusOr<ioloop::Loop::Options> GetBackendOptions();
 absl::StatusOr<ioloop::LoopGroup::Options> GetLoopGroupOptions();
 absl::StatusOr<server::Options> GetServerOptions();
 absl::StatusOr<dataplane::Options> GetDataplaneOptions();
@@ -71,6 +75,7 @@ struct IngestCommandOptions {
   std::string to_host_port;
   std::string token;
   absl::Duration call_timeout;
+  ioloop::Loop::Options loop;
   ProgressStyle progress = ProgressStyle::kNone;
 };
 absl::StatusOr<IngestCommandOptions> GetIngestOptions();

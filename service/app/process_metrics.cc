@@ -143,12 +143,16 @@ void CollectLoopStats(size_t index, const ioloop::LoopStats& stats,
   count("ringplane_loop_turns_total", "Turns of the loop.", stats.turns);
   count("ringplane_loop_enters_total", "System calls that submit and wait.",
         stats.enters);
+  count("ringplane_loop_system_calls_total",
+        "All that the loop's backend made, those that wait included.",
+        stats.system_calls);
   count("ringplane_loop_submissions_total", "Requests handed to the kernel.",
         stats.submissions);
   count("ringplane_loop_completions_total", "Completions harvested.",
         stats.completions);
   count("ringplane_loop_buffers_exhausted_total",
-        "Receives that ended for want of a buffer.", stats.buffers_exhausted);
+        "Receives that ended, or on epoll paused, for want of a buffer.",
+        stats.buffers_exhausted);
   count("ringplane_loop_buffers_copied_total",
         "Receives copied out because few buffers were free.",
         stats.buffers_copied);

@@ -3,11 +3,11 @@
 #include <signal.h>
 
 #include "absl/flags/flag.h"
-#include "ioloop/kernel.h"
 #include "ioloop/signals.h"
 #include "service/app/command_line.h"
 #include "service/app/commands.h"
 #include "service/app/flags.h"
+#include "service/app/kernel_report.h"
 #include "service/app/options.h"
 #include "service/app/schema.h"
 #include "service/app/store.h"
@@ -40,11 +40,7 @@ absl::Status Schema() {
 int RunSchema(std::span<const std::string>) {
   absl::Status status = ApplyLogLevel();
   if (status.ok() && absl::GetFlag(FLAGS_apply)) {
-    absl::Status kernel = ioloop::ProbeKernel();
-    if (!kernel.ok()) {
-      FailCommand("schema", kernel);
-      return kExitSystem;
-    }
+    if (int fault = CheckBackend("schema"); fault != kExitOk) return fault;
     // Before the embedded node's thread exists, so that it leaves them alone.
     status = ioloop::BlockSignals({SIGINT, SIGTERM});
   }

@@ -18,13 +18,13 @@
 
 #include "absl/flags/flag.h"
 #include "ioloop/event.h"
-#include "ioloop/kernel.h"
 #include "ioloop/log.h"
 #include "ioloop/loop_group.h"
 #include "ioloop/mailbox.h"
 #include "ioloop/signals.h"
 #include "service/app/commands.h"
 #include "service/app/flags.h"
+#include "service/app/kernel_report.h"
 #include "service/app/loop_service.h"
 #include "service/app/options.h"
 #include "service/app/sd_notify.h"
@@ -155,7 +155,10 @@ absl::Status ServeProcess::Run(
     if (!status.ok()) return status;
   }
   server::Registry::Registration process = registry_.AddCollector(
-      [](server::MetricsWriter& writer) { CollectProcess(writer); });
+      [features = ReportKernel()](server::MetricsWriter& writer) {
+        CollectProcess(writer);
+        CollectKernel(features, writer);
+      });
 
   ioloop::LoopGroup::Options group = group_options;
   if (group.loops == 0) group.loops = ioloop::UsableCpus();
@@ -202,6 +205,7 @@ ioloop::Task<void> ServeProcess::RunLoop(ioloop::Loop* loop, size_t index) {
   server::Registry::Registration stats =
       registry_.AddCollector([loop, index](server::MetricsWriter& writer) {
         CollectLoopStats(index, loop->stats(), writer);
+        CollectBackend(index, *loop, writer);
       });
 
   std::unique_ptr<ioloop::SignalSet> signals;
@@ -362,11 +366,7 @@ int RunServe(std::span<const std::string>) {
   }
   if (!status.ok()) return FailCommand("serve", status);
   signal(SIGPIPE, SIG_IGN);
-  absl::Status kernel = ioloop::ProbeKernel();
-  if (!kernel.ok()) {
-    FailCommand("serve", kernel);
-    return kExitSystem;
-  }
+  if (int fault = CheckBackend("serve"); fault != kExitOk) return fault;
   status = Serve();
   if (!status.ok()) return FailCommand("serve", status);
   return kExitOk;

@@ -73,9 +73,10 @@ ioloop::Task<absl::Status> WithSignals(ioloop::Loop* loop, int exit_on_signal,
 class Store::Node {
  public:
   static absl::StatusOr<std::unique_ptr<Node>> Start(
-      const NodeOptions& options) {
+      const NodeOptions& options, const ioloop::Loop::Options& loop_options) {
     auto node = std::unique_ptr<Node>(new Node(options));
     ioloop::LoopGroup::Options group;
+    group.loop = loop_options;
     group.loops = 1;
     group.pin = false;
     group.name = "node";
@@ -159,7 +160,8 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(
     const StoreOptions& options) {
   auto store = std::unique_ptr<Store>(new Store(options));
   if (options.embedded()) {
-    absl::StatusOr<std::unique_ptr<Node>> node = Node::Start(options.node);
+    absl::StatusOr<std::unique_ptr<Node>> node =
+        Node::Start(options.node, options.loop);
     if (!node.ok()) return node.status();
     store->node_ = *std::move(node);
     store->node_address_ = store->node_->address();
@@ -169,7 +171,8 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(
 }
 
 absl::Status Store::CreateSchema(int exit_on_signal) {
-  absl::StatusOr<std::unique_ptr<ioloop::Loop>> loop = ioloop::Loop::Create({});
+  absl::StatusOr<std::unique_ptr<ioloop::Loop>> loop =
+      ioloop::Loop::Create(options_.loop);
   if (!loop.ok()) return loop.status();
   return (*loop)->RunUntilDone(
       WithSignals(loop->get(), exit_on_signal,

@@ -96,6 +96,8 @@ TEST_F(OptionsTest, DefaultsAreThoseOfTheLibraries) {
   ASSERT_TRUE(loops.ok()) << loops.status();
   EXPECT_EQ(loops->loop.cq_entries, ioloop::Loop::Options().cq_entries);
   EXPECT_EQ(loops->loop.buffer_count, ioloop::Loop::Options().buffer_count);
+  EXPECT_EQ(loops->loop.backend, ioloop::Loop::Options().backend);
+  EXPECT_EQ(loops->loop.epoll_batch, ioloop::Loop::Options().epoll_batch);
 
   EXPECT_EQ(*GetRedisOptions(), std::nullopt);
   EXPECT_TRUE(GetListenOptions().ok());
@@ -126,6 +128,24 @@ TEST_F(OptionsTest, NamesTheStoresFlagThatIsWrong) {
   absl::SetFlag(&FLAGS_cql_request_timeout, absl::Seconds(1));
   absl::SetFlag(&FLAGS_replication, "3");
   EXPECT_EQ(Error(GetStoreOptions()), "--replication=3: not a CQL map: {...}");
+}
+
+// Whatever loop a command makes is on what was asked for.
+TEST_F(OptionsTest, TheBackendIsEveryLoops) {
+  absl::SetFlag(&FLAGS_io_backend, "epoll");
+  absl::SetFlag(&FLAGS_epoll_batch, 77);
+  for (const ioloop::Loop::Options& loop :
+       {GetLoopGroupOptions()->loop, GetStoreOptions()->loop,
+        GetIngestOptions()->loop, *GetBackendOptions()}) {
+    EXPECT_EQ(loop.backend, ioloop::BackendKind::kEpoll);
+    EXPECT_EQ(loop.epoll_batch, 77u);
+  }
+  absl::SetFlag(&FLAGS_epoll_batch, 65537);
+  EXPECT_EQ(Error(GetBackendOptions()),
+            "--epoll_batch=65537: not between 1 and 65536");
+  absl::SetFlag(&FLAGS_io_backend, "kqueue");
+  EXPECT_EQ(Error(GetLoopGroupOptions()),
+            "--io_backend=kqueue: not auto, uring or epoll");
 }
 
 TEST_F(OptionsTest, PasswordComesFromAFileOrTheEnvironment) {

@@ -22,7 +22,7 @@ PROGRAM = ""
 PATIENCE = 300
 
 
-def run(*arguments, stdin=None, env=None):
+def run(*arguments, stdin=None, env=None, **more):
     """Runs the program to its end."""
     return subprocess.run(
         [PROGRAM, *arguments],
@@ -31,13 +31,14 @@ def run(*arguments, stdin=None, env=None):
         text=True,
         timeout=PATIENCE,
         env={**os.environ, **(env or {})},
+        **more,
     )
 
 
 class Serving:
     """A running `ringplane serve` on free ports."""
 
-    def __init__(self, data, *flags, env=None):
+    def __init__(self, data, *flags, env=None, **more):
         self.process = subprocess.Popen(
             [
                 PROGRAM,
@@ -51,6 +52,7 @@ class Serving:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **(env or {})},
+            **more,
         )
         self.log = []
         self.drain = threading.Thread(target=self._drain, daemon=True)
@@ -149,6 +151,10 @@ class CommandLineTest(unittest.TestCase):
         self.fails(2, "--listen=2510: ", "serve", "--listen=2510")
         self.fails(2, "--cql=nowhere: ", "serve", "--cql=nowhere")
         self.fails(2, "--shards=0: not between", "serve", "--shards=0")
+        self.fails(2, "--io_backend=io_uring: not auto, uring or epoll",
+                   "serve", "--io_backend=io_uring")
+        self.fails(2, "--epoll_batch=0: not between 1 and 65536", "schema",
+                   "--epoll_batch=0")
         self.fails(2, "--admin=0.0.0.0:0: ", "serve", "--admin=0.0.0.0:0")
         self.fails(2, "not a flag of generate, but of serve", "generate",
                    "--listen=127.0.0.1:0")
