@@ -34,13 +34,15 @@ TEST_F(ServerTest, StopsReadingFromAClientThatDoesNotRead) {
     client->Send(Opcode::kQuery, body, static_cast<int16_t>(i));
   }
   auto other = Ready();
+  uint64_t of_others = 0;
   while (node_->OnLoop(
              [](Node* node) { return node->stats().output_stalls; }) == 0) {
     ASSERT_EQ(other->Query("SELECT k FROM ks.t WHERE k = 2").result_kind(), 2);
+    ++of_others;
   }
   const uint64_t requests =
       node_->OnLoop([](Node* node) { return node->stats().requests; });
-  EXPECT_LT(requests, uint64_t{kRequests});
+  EXPECT_LT(requests - of_others, uint64_t{kRequests});
   for (int i = 0; i < kRequests; ++i) {
     const Reply reply = client->Receive();
     ASSERT_TRUE(reply.is(Opcode::kResult)) << i;
