@@ -64,7 +64,7 @@ struct Break {
 // Plays events into two stores side by side, undisturbed and broken off.
 class Duel {
  public:
-  explicit Duel(uint32_t seed) : seed_(seed), random_(seed) {
+  explicit Duel(uint32_t seed) : random_(seed) {
     PrepareNetwork(&calm_);
     PrepareNetwork(&broken_);
   }
@@ -143,7 +143,6 @@ class Duel {
     return false;
   }
 
-  const uint32_t seed_;
   std::mt19937 random_;
   IndexedStore calm_{SmallOptions()};
   IndexedStore broken_{SmallOptions()};
