@@ -20,8 +20,9 @@ namespace ioloop {
 // let go of the memory. Takes WithDeadline() and WithStop().
 class [[nodiscard]] RequestAwaiter : public Operation {
  public:
-  RequestAwaiter(Loop* loop, const Request& request)
-      : Operation(&Done), loop_(loop), request_(request) {}
+  // `insists`: asks again when the kernel answers EINTR or EAGAIN.
+  RequestAwaiter(Loop* loop, const Request& request, bool insists = false)
+      : Operation(&Done), loop_(loop), request_(request), insists_(insists) {}
 
   Loop* loop() const { return loop_; }
   void Stop() {
@@ -39,12 +40,18 @@ class [[nodiscard]] RequestAwaiter : public Operation {
  private:
   static void Done(Operation* op, Completion completion) {
     auto* self = static_cast<RequestAwaiter*>(op);
+    if (self->insists_ && !self->stopped_ &&
+        (completion.result == -EINTR || completion.result == -EAGAIN)) {
+      self->loop_->Submit(self, self->request_);
+      return;
+    }
     self->completion_ = completion;
     self->waiter_.resume();
   }
 
   Loop* loop_;
   Request request_;
+  const bool insists_;
   bool stopped_ = false;
   Completion completion_ = {-ECANCELED, 0};
   std::coroutine_handle<> waiter_;

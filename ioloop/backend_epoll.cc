@@ -436,6 +436,7 @@ void EpollBackend::SubmitSend(Operation* op, const Request& request) {
   }
   if (sent == send.length) {
     Complete(op, static_cast<int32_t>(sent), 0);
+    urgent_ = urgent_ || waits;  // Its completion wakes, as with io_uring.
     return;
   }
   if ((sent == -EAGAIN || sent >= 0) && Admit(send.fd)) {

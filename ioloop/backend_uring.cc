@@ -27,6 +27,7 @@ static_assert(offsetof(io_uring_buf_ring, bufs) == 0,
 static_assert(kCompletionMore == IORING_CQE_F_MORE);
 static_assert(kCompletionBuffer == IORING_CQE_F_BUFFER);
 static_assert(kCompletionBufferShift == IORING_CQE_BUFFER_SHIFT);
+static_assert(kCompletionSocketNonEmpty == IORING_CQE_F_SOCK_NONEMPTY);
 
 constexpr uint16_t kBufferGroup = 0;
 

@@ -74,6 +74,11 @@ struct DatagramState : DatagramReceive, DatagramStarved {
 
   bool Queue(const SocketAddress* to, std::string_view bytes);
   void SubmitSlots();
+  void SubmitMessage(Operation* op, const msghdr* sent);
+  // Whether it has to be sent anew, because nothing is wrong with it.
+  bool MustSendAgain(int32_t result) const {
+    return !closing && (result == -EINTR || result == -EAGAIN);
+  }
   void FinishSlot(DatagramSlot* slot, int32_t result);
   void AddSender(DatagramSocket::SendAwaiter* sender);
   void RemoveSender(DatagramSocket::SendAwaiter* sender);
@@ -159,7 +164,10 @@ void DatagramState::TakeCompletion(Completion completion) {
   pausing = false;
   if (result == -ENOBUFS) {
     loop->mutable_stats()->buffers_exhausted.Add(1);
-    loop->buffers().AddStarved(starved());
+    // Else it goes on when its receiver has taken some.
+    if (chunks <= options.receive_queue_max / 2) {
+      loop->buffers().AddStarved(starved());
+    }
   } else if (result < 0 && result != -ECANCELED && result != -EAGAIN &&
              result != -EINTR) {
     error = -result;  // The next receiver hears it, and receiving goes on.
@@ -243,16 +251,24 @@ void DatagramState::SubmitSlots() {
     if (queue_head == nullptr) queue_tail = nullptr;
     --slots_waiting;
     ++slots_in_flight;
-    Request request;
-    request.kind = OpKind::kSendMessage;
-    request.fd = fd;
-    request.address = &slot->message;
-    loop->Submit(slot, request);
+    SubmitMessage(slot, &slot->message);
   }
+}
+
+void DatagramState::SubmitMessage(Operation* op, const msghdr* sent) {
+  Request request;
+  request.kind = OpKind::kSendMessage;
+  request.fd = fd;
+  request.address = sent;
+  loop->Submit(op, request);
 }
 
 void DatagramSlot::OnSent(Operation* op, Completion completion) {
   auto* slot = static_cast<DatagramSlot*>(op);
+  if (slot->state->MustSendAgain(completion.result)) {
+    slot->state->SubmitMessage(slot, &slot->message);
+    return;
+  }
   slot->state->FinishSlot(slot, completion.result);
 }
 
@@ -516,17 +532,17 @@ void DatagramSocket::SendAwaiter::await_suspend(
   waiter_ = waiter;
   message_.msg_iov = &piece_;
   state_->AddSender(this);
-  Request request;
-  request.kind = OpKind::kSendMessage;
-  request.fd = state_->fd;
-  request.address = &message_;
-  state_->loop->Submit(this, request);
+  state_->SubmitMessage(this, &message_);
 }
 
 void DatagramSocket::SendAwaiter::Done(Operation* op, Completion completion) {
   auto* self = static_cast<SendAwaiter*>(op);
-  self->result_ = completion.result;
   DatagramState* state = self->state_;
+  if (!self->stopped_ && state->MustSendAgain(completion.result)) {
+    state->SubmitMessage(self, &self->message_);
+    return;
+  }
+  self->result_ = completion.result;
   const std::coroutine_handle<> waiter = self->waiter_;
   state->RemoveSender(self);
   // Whoever closes is resumed after this waiter; with one the socket was not

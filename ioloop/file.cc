@@ -64,7 +64,7 @@ Request SpanRequest(OpKind kind, int fd, const FileSpan* span) {
   return request;
 }
 
-bool TryAgain(int32_t result) { return result == -EINTR || result == -EAGAIN; }
+constexpr bool kInsists = true;
 
 }  // namespace
 
@@ -102,7 +102,8 @@ File::ReadAwaiter::ReadAwaiter(const File* file, uint64_t offset,
     : file_(file),
       span_{into.data(), static_cast<uint32_t>(std::min(into.size(), kMoveMax)),
             offset},
-      request_(file->loop_, SpanRequest(OpKind::kReadAt, file->fd_, &span_)) {}
+      request_(file->loop_, SpanRequest(OpKind::kReadAt, file->fd_, &span_),
+               kInsists) {}
 
 absl::StatusOr<size_t> File::ReadAwaiter::await_resume() const {
   const int32_t result = request_.await_resume().result;
@@ -115,9 +116,9 @@ Task<absl::Status> File::WriteAt(uint64_t offset, std::string_view bytes) {
     const FileSpan span = {
         const_cast<char*>(bytes.data()),
         static_cast<uint32_t>(std::min(bytes.size(), kMoveMax)), offset};
-    RequestAwaiter write(loop_, SpanRequest(OpKind::kWriteAt, fd_, &span));
+    RequestAwaiter write(loop_, SpanRequest(OpKind::kWriteAt, fd_, &span),
+                         kInsists);
     const Completion written = co_await write;
-    if (TryAgain(written.result)) continue;
     if (written.result <= 0) {
       co_return Failed("write", written.result == 0 ? EIO : -written.result);
     }
@@ -133,13 +134,10 @@ Task<absl::Status> File::Sync(bool data_only) {
   request.kind = OpKind::kSync;
   request.fd = fd_;
   request.flags = data_only ? kSyncData : 0;
-  for (;;) {
-    RequestAwaiter sync(loop_, request);
-    const Completion synced = co_await sync;
-    if (TryAgain(synced.result)) continue;
-    if (synced.result < 0) co_return Failed("sync", -synced.result);
-    co_return absl::OkStatus();
-  }
+  RequestAwaiter sync(loop_, request, kInsists);
+  const Completion synced = co_await sync;
+  if (synced.result < 0) co_return Failed("sync", -synced.result);
+  co_return absl::OkStatus();
 }
 
 absl::StatusOr<uint64_t> File::size() const {

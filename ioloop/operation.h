@@ -59,6 +59,8 @@ inline constexpr uint32_t kCompletionMore = 1u << 1;
 // The buffer of a receive is `flags >> kCompletionBufferShift`.
 inline constexpr uint32_t kCompletionBuffer = 1u << 0;
 inline constexpr uint32_t kCompletionBufferShift = 16;
+// Of a receive on io_uring: the socket has more.
+inline constexpr uint32_t kCompletionSocketNonEmpty = 1u << 2;
 
 struct Request {
   OpKind kind = OpKind::kNop;

@@ -16,6 +16,9 @@ namespace {
 // One send is no longer than this; the rest follows.
 constexpr size_t kSendMax = 1 << 30;
 
+// After so many receives at once the kernel goes on by waiting for an event.
+constexpr uint8_t kKernelBurst = 32;
+
 absl::Status Broken(const char* what, int error) {
   return absl::UnavailableError(absl::StrCat(what, ": ", strerror(error)));
 }
@@ -86,7 +89,9 @@ void StreamState::TakeCompletion(Completion completion) {
   }
   if (closing || abandoned) return;
   if (receive_op()->in_flight()) {
-    if (chunks >= chunks_max && !pausing && (!receive_waiter || !MayTake())) {
+    const bool hides = MayHideTheEnd(completion.flags);
+    if (pausing) return;
+    if (hides || (chunks >= chunks_max && (!receive_waiter || !MayTake()))) {
       pausing = true;
       loop->Cancel(receive_op());
     }
@@ -99,13 +104,26 @@ void StreamState::TakeCompletion(Completion completion) {
     eof = true;
   } else if (result == -ENOBUFS) {
     loop->mutable_stats()->buffers_exhausted.Add(1);
-    loop->buffers().AddStarved(starved());
+    // Else it goes on when its receiver has taken some: buffers that come back
+    // meanwhile must not fill up one who does not read.
+    if (chunks <= chunks_max / 2) loop->buffers().AddStarved(starved());
   } else if (result < 0 && result != -ECANCELED && result != -EAGAIN &&
              result != -EINTR) {
     Fail(Broken("receive", -result));
   } else if (chunks <= chunks_max / 2) {
     ArmReceive();
   }
+}
+
+// Where a receive finds more than the kernel takes at once, and behind it the
+// end of a unix socket, Linux up to 6.18 at least waits for an event that has
+// been: the end is never told. Armed anew, the receive finds it.
+bool StreamState::MayHideTheEnd(uint32_t flags) {
+  if ((flags & kCompletionSocketNonEmpty) != 0) {
+    burst = static_cast<uint8_t>(std::min<int>(burst + 1, kKernelBurst));
+    return false;
+  }
+  return std::exchange(burst, uint8_t{0}) == kKernelBurst;
 }
 
 void StreamState::OnBuffersBack(Starved* starved) {

@@ -51,6 +51,7 @@ struct StreamState : StreamReceive,
   static void OnBuffersBack(Starved* starved);
   void ResumeReceiver();
   void TakeCompletion(Completion completion);
+  bool MayHideTheEnd(uint32_t flags);
   void ArmReceive();
   bool ReceiveReady() const {
     if (receive_cancelled || closing) return true;
@@ -108,6 +109,7 @@ struct StreamState : StreamReceive,
   uint32_t turn_chunks = 0;  // Handed out in turn number `turn`.
   uint32_t turn_chunks_max;
   uint32_t turn = 0;
+  uint8_t burst = 0;  // Completions in a row that said there was more.
   bool eof = false;
   bool pausing = false;  // The receive is being cancelled: too much waits.
   bool receive_cancelled = false;

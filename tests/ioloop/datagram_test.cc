@@ -114,6 +114,39 @@ TEST_F(DatagramTest, TooLongToSendIsAnError) {
   Close(&a);
 }
 
+// A flood that nobody reads is the kernel's to drop, also where copies bring
+// the buffers of a small pool back.
+TEST(DatagramFloodTest, UnreadSocketOfASmallPoolHoldsABoundedNumberOfCopies) {
+  Loop::Options small = SmallLoop();
+  small.buffer_count = 4;
+  std::unique_ptr<Loop> loop = MakeLoop(small);
+  DatagramSocket::Options options;
+  options.receive_queue_max = 4;
+  auto socket =
+      DatagramSocket::Bind(loop.get(), SocketAddress::Loopback(0), options);
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  const int far = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ASSERT_GE(far, 0);
+  const SocketAddress to = socket->local_address();
+  ASSERT_EQ(connect(far, to.data(), to.length()), 0);
+  ASSERT_EQ(send(far, "first", 5, 0), 5);
+  Received got;
+  loop->RunUntilDone(
+      ReceiveOne(&*socket, StopToken(), absl::InfiniteFuture(), &got));
+  EXPECT_EQ(got.bytes, "first");
+  const std::string sent = Pattern(1000);
+  for (int i = 0; i < 500; ++i) {
+    for (int j = 0; j < 20; ++j) {
+      static_cast<void>(!send(far, sent.data(), sent.size(), MSG_DONTWAIT));
+    }
+    ASSERT_TRUE(loop->RunOnce(absl::ZeroDuration()).ok());
+  }
+  EXPECT_GT(loop->stats().buffers_exhausted, 0u);
+  EXPECT_LE(loop->buffers().lent() + loop->buffers().copies(), 100u);
+  close(far);
+  loop->RunUntilDone(socket->Close());
+}
+
 constexpr int kMany = 10000;
 
 // Text that names its number, of a length that varies with it.

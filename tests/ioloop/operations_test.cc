@@ -120,6 +120,14 @@ TEST_F(OperationsTest, PollTellsWhatIsReadyNowAndLater) {
             0);
 }
 
+// Its completion ends the wait of the turn that brings it, also when the socket
+// took everything at once.
+TEST_F(OperationsTest, ASendThatWaitsWakesTheLoop) {
+  SocketPair pair;
+  EXPECT_EQ(Do(Make(OpKind::kSend, pair.near, "all", 3, kSendWaits)), 3);
+  EXPECT_EQ(pair.ReadFar(), "all");
+}
+
 TEST_F(OperationsTest, SeveralMayPollOneDescriptor) {
   SocketPair pair;
   std::vector<Noting> ops(5);

@@ -148,6 +148,29 @@ Task<void> ReceivePart(Stream* stream, size_t bytes, std::string* into) {
   }
 }
 
+// Also where the pool is so small that the kernel runs out of buffers, and
+// copies bring them back.
+TEST(StreamFloodTest, UnreadStreamOfASmallPoolHoldsABoundedNumberOfCopies) {
+  Loop::Options small = SmallLoop();
+  small.buffer_count = 4;
+  std::unique_ptr<Loop> loop = MakeLoop(small);
+  SocketPair pair;
+  Stream::Options options;
+  options.receive_queue_max = 4;
+  Stream stream = Stream::Adopt(loop.get(), pair.TakeNear(), options);
+  std::string got;
+  TaskGroup group;
+  group.Spawn(ReceivePart(&stream, 1, &got));
+  const std::string sent = Pattern(64 << 10);
+  for (int i = 0; i < 500; ++i) {
+    static_cast<void>(!send(pair.far, sent.data(), sent.size(), MSG_DONTWAIT));
+    ASSERT_TRUE(loop->RunOnce(absl::ZeroDuration()).ok());
+  }
+  EXPECT_GT(loop->stats().buffers_exhausted, 0u);
+  EXPECT_LE(loop->buffers().lent() + loop->buffers().copies(), 100u);
+  loop->RunUntilDone(stream.Close());
+}
+
 // A consumer that stays away holds a bounded number of buffers; then the
 // sender feels it; and when the consumer is back nothing is missing.
 TEST_F(StreamTest, UnreadStreamStopsTheSenderAndGoesOn) {
@@ -350,6 +373,32 @@ TEST(FaultTest, EchoSurvivesABadKernelForEverySeed) {
     std::unique_ptr<Loop> loop = MakeLoop(options);
     EchoOnEveryStream(loop.get(), 5, 4000);
     if (::testing::Test::HasFailure()) return;
+  }
+}
+
+// The end is there before the receive is: behind as much as the kernel takes in
+// one go, and around it.
+TEST(StreamEndTest, WhatCameBeforeTheReceiveEndsToo) {
+  Loop::Options options = SmallLoop();
+  options.buffer_bytes = 1024;
+  std::unique_ptr<Loop> loop = MakeLoop(options);
+  Stream::Options eager;
+  eager.receive_queue_max = eager.receive_turn_max = 200;
+  for (size_t pieces = 1; pieces <= 60; ++pieces) {
+    SCOPED_TRACE(pieces);
+    SocketPair pair;
+    const std::string sent = Pattern(1000 * pieces);
+    for (size_t i = 0; i < pieces; ++i) {
+      pair.WriteFar(std::string_view(sent).substr(i * 1000, 1000));
+    }
+    pair.CloseFar();
+    Stream stream = Stream::Adopt(loop.get(), pair.TakeNear(), eager);
+    std::string got;
+    absl::Status status;
+    loop->RunUntilDone(ReceiveAll(&stream, &got, &status));
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_TRUE(got == sent);
+    loop->RunUntilDone(stream.Close());
   }
 }
 
