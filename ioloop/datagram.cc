@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "ioloop/await.h"
 #include "ioloop/check.h"
+#include "ioloop/internal/close.h"
 #include "ioloop/internal/socket_options.h"
 
 namespace ioloop {
@@ -337,34 +338,6 @@ namespace {
 
 using internal::DatagramState;
 
-// Resumes when the kernel has let go of the socket.
-class Released {
- public:
-  explicit Released(DatagramState* state) : state_(state) {}
-  bool await_ready() const { return false; }
-  void await_suspend(std::coroutine_handle<> waiter) const {
-    if (state_->Idle()) {
-      state_->loop->Resume(waiter);
-    } else {
-      state_->close_waiter = waiter;
-    }
-  }
-  void await_resume() const {}
-
- private:
-  DatagramState* state_;
-};
-
-Task<void> CloseState(DatagramState* state) {
-  if (state->closing) {
-    RINGPLANE_CHECK(state->fd < 0, "a DatagramSocket is closed once");
-    co_return;
-  }
-  state->BeginClose();
-  co_await Released(state);
-  state->CloseDescriptor();
-}
-
 void Abandon(DatagramState* state) {
   RINGPLANE_CHECK(!state->close_waiter,
                   "a DatagramSocket died while it was closed");
@@ -378,14 +351,6 @@ void Abandon(DatagramState* state) {
   state->abandoned = true;
   state->loop->AddOrphan();
   static_cast<void>(state->MaybeFinish());
-}
-
-SocketAddress AddressOf(Sockets& sockets, int fd) {
-  sockaddr_storage storage = {};
-  socklen_t length = sizeof(storage);
-  auto* address = reinterpret_cast<sockaddr*>(&storage);
-  if (sockets.LocalAddress(fd, address, &length) != 0) return SocketAddress();
-  return SocketAddress::FromSockaddr(address, length);
 }
 
 // An open socket with its options, bound to `local` if that is given.
@@ -579,7 +544,9 @@ uint64_t DatagramSocket::dropped() const { return state_->dropped; }
 
 uint64_t DatagramSocket::send_errors() const { return state_->send_errors; }
 
-Task<void> DatagramSocket::Close() { return CloseState(state_); }
+Task<void> DatagramSocket::Close() {
+  return internal::CloseState(state_, "a DatagramSocket is closed once");
+}
 
 bool DatagramSocket::closed() const { return state_->closing; }
 
@@ -588,7 +555,7 @@ int DatagramSocket::fd() const { return state_->fd; }
 Loop* DatagramSocket::loop() const { return state_->loop; }
 
 SocketAddress DatagramSocket::local_address() const {
-  return AddressOf(state_->loop->sockets(), state_->fd);
+  return internal::LocalAddress(state_->loop->sockets(), state_->fd);
 }
 
 }  // namespace ioloop

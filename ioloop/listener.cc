@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ioloop/check.h"
+#include "ioloop/internal/close.h"
 #include "ioloop/internal/socket_options.h"
 #include "ioloop/log.h"
 #include "ioloop/timer.h"
@@ -49,6 +50,7 @@ struct ListenerState : ListenerAccept, ListenerPause {
   void Arm();
   size_t Pending() const { return pending.size() - pending_taken; }
   bool Ready() const { return Pending() > 0 || cancelled || closing; }
+  bool Idle() { return !accept()->in_flight(); }
   void BeginClose();
   bool MaybeFinish();
   void CloseDescriptor();
@@ -133,7 +135,7 @@ void ListenerState::BeginClose() {
 }
 
 bool ListenerState::MaybeFinish() {
-  if (!closing || accept()->in_flight()) return false;
+  if (!closing || !Idle()) return false;
   if (abandoned) {
     loop->RemoveOrphan();
     CloseDescriptor();
@@ -174,34 +176,6 @@ void RemoveStaleSocket(const SocketAddress& address) {
     static_cast<void>(unlink(path.c_str()));
   }
   close(probe);
-}
-
-// Resumes when the kernel has let go of the listener.
-class Released {
- public:
-  explicit Released(ListenerState* state) : state_(state) {}
-  bool await_ready() const { return false; }
-  void await_suspend(std::coroutine_handle<> waiter) const {
-    if (state_->accept()->in_flight()) {
-      state_->close_waiter = waiter;
-    } else {
-      state_->loop->Resume(waiter);
-    }
-  }
-  void await_resume() const {}
-
- private:
-  ListenerState* state_;
-};
-
-Task<void> CloseState(ListenerState* state) {
-  if (state->closing) {
-    RINGPLANE_CHECK(state->fd < 0, "a Listener is closed once");
-    co_return;
-  }
-  state->BeginClose();
-  co_await Released(state);
-  state->CloseDescriptor();
 }
 
 void Abandon(ListenerState* state) {
@@ -252,11 +226,9 @@ absl::StatusOr<Listener> Listener::Bind(Loop* loop,
   result = sockets.Listen(fd, options.backlog);
   if (result < 0) return fail("listen on", result);
   SocketAddress bound = address;
-  sockaddr_storage storage = {};
-  socklen_t length = sizeof(storage);
-  auto* raw = reinterpret_cast<sockaddr*>(&storage);
-  if (!address.is_unix() && sockets.LocalAddress(fd, raw, &length) == 0) {
-    bound = SocketAddress::FromSockaddr(raw, length);
+  if (!address.is_unix()) {
+    const SocketAddress local = internal::LocalAddress(sockets, fd);
+    if (local.family() != AF_UNSPEC) bound = local;
   }
   auto* state = new ListenerState(loop, fd, bound, options);
   state->options.pending_max = std::max(1u, options.pending_max);
@@ -341,7 +313,9 @@ void Listener::CancelAccept() {
   }
 }
 
-Task<void> Listener::Close() { return CloseState(state_); }
+Task<void> Listener::Close() {
+  return internal::CloseState(state_, "a Listener is closed once");
+}
 
 const SocketAddress& Listener::local_address() const { return state_->address; }
 

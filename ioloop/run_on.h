@@ -10,8 +10,6 @@
 #define RINGPLANE_IOLOOP_RUN_ON_H_
 
 #include <coroutine>
-#include <cstddef>
-#include <exception>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -85,23 +83,8 @@ class [[nodiscard]] RunOnAwaiter {
     Step step;
   };
 
-  // Runs on the target's thread and frees itself.
-  struct Runner {
-    struct promise_type {
-      Runner get_return_object() const noexcept { return {}; }
-      std::suspend_never initial_suspend() const noexcept { return {}; }
-      std::suspend_never final_suspend() const noexcept { return {}; }
-      void return_void() const noexcept {}
-      void unhandled_exception() const noexcept { std::terminate(); }
-      static void* operator new(std::size_t bytes) {
-        return internal::PromiseBase::operator new(bytes);
-      }
-      static void operator delete(void* frame, std::size_t bytes) noexcept {
-        internal::PromiseBase::operator delete(frame, bytes);
-      }
-    };
-  };
-  static Runner RunThere(Self* call) {
+  // Runs on the target's thread.
+  static internal::Detached RunThere(Self* call) {
     {
       Task<Result> task = call->function_(call->stop_.token());
       if constexpr (std::is_void_v<Result>) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "ioloop/await.h"
 #include "ioloop/check.h"
+#include "ioloop/internal/close.h"
 #include "ioloop/internal/socket_options.h"
 #include "ioloop/internal/stream_state.h"
 
@@ -16,38 +17,15 @@ namespace {
 
 using internal::StreamState;
 
-// Resumes when the kernel has let go of the stream, after those who waited in
-// it were resumed.
-class Released {
- public:
-  explicit Released(StreamState* state) : state_(state) {}
-  bool await_ready() const { return false; }
-  void await_suspend(std::coroutine_handle<> waiter) const {
-    if (state_->Idle()) {
-      state_->loop->Resume(waiter);
-    } else {
-      state_->close_waiter = waiter;
-    }
-  }
-  void await_resume() const {}
+constexpr char kTwice[] = "a Stream is closed once";
 
- private:
-  StreamState* state_;
-};
-
-Task<void> CloseState(StreamState* state, bool reset) {
-  if (state->closing) {
-    RINGPLANE_CHECK(state->fd < 0, "a Stream is closed once");
-    co_return;
-  }
-  if (reset) {
+Task<void> AbortState(StreamState* state) {
+  if (!state->closing) {
     const linger abort = {1, 0};
     static_cast<void>(state->loop->sockets().SetOption(
         state->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)));
   }
-  state->BeginClose();
-  co_await Released(state);
-  state->CloseDescriptor();
+  co_await internal::CloseState(state, kTwice);
 }
 
 Task<absl::Status> CloseStateGracefully(StreamState* state,
@@ -63,7 +41,7 @@ Task<absl::Status> CloseStateGracefully(StreamState* state,
       if (!rest.ok() || rest->empty()) break;
     }
   }
-  co_await CloseState(state, /*reset=*/false);
+  co_await internal::CloseState(state, kTwice);
   co_return status;
 }
 
@@ -258,13 +236,13 @@ Loop* Stream::DrainAwaiter::loop() const { return state_->loop; }
 
 void Stream::ShutdownWrite() { state_->WantShutdown(); }
 
-Task<void> Stream::Close() { return CloseState(state_, /*reset=*/false); }
+Task<void> Stream::Close() { return internal::CloseState(state_, kTwice); }
 
 Task<absl::Status> Stream::CloseGracefully(absl::Time deadline) {
   return CloseStateGracefully(state_, deadline);
 }
 
-Task<void> Stream::Abort() { return CloseState(state_, /*reset=*/true); }
+Task<void> Stream::Abort() { return AbortState(state_); }
 
 const absl::Status& Stream::status() const { return state_->error; }
 
@@ -275,25 +253,11 @@ int Stream::fd() const { return state_->fd; }
 Loop* Stream::loop() const { return state_->loop; }
 
 SocketAddress Stream::local_address() const {
-  sockaddr_storage storage = {};
-  socklen_t length = sizeof(storage);
-  auto* address = reinterpret_cast<sockaddr*>(&storage);
-  Sockets& sockets = state_->loop->sockets();
-  if (sockets.LocalAddress(state_->fd, address, &length) != 0) {
-    return SocketAddress();
-  }
-  return SocketAddress::FromSockaddr(address, length);
+  return internal::LocalAddress(state_->loop->sockets(), state_->fd);
 }
 
 SocketAddress Stream::peer_address() const {
-  sockaddr_storage storage = {};
-  socklen_t length = sizeof(storage);
-  auto* address = reinterpret_cast<sockaddr*>(&storage);
-  Sockets& sockets = state_->loop->sockets();
-  if (sockets.PeerAddress(state_->fd, address, &length) != 0) {
-    return SocketAddress();
-  }
-  return SocketAddress::FromSockaddr(address, length);
+  return internal::PeerAddress(state_->loop->sockets(), state_->fd);
 }
 
 }  // namespace ioloop

@@ -72,6 +72,23 @@ struct Promise<void> : PromiseBase {
   void Take() const noexcept {}
 };
 
+// A coroutine that starts at once and frees itself at its end.
+struct Detached {
+  struct promise_type {
+    Detached get_return_object() const noexcept { return {}; }
+    std::suspend_never initial_suspend() const noexcept { return {}; }
+    std::suspend_never final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept { std::terminate(); }
+    static void* operator new(std::size_t bytes) {
+      return PromiseBase::operator new(bytes);
+    }
+    static void operator delete(void* frame, std::size_t bytes) noexcept {
+      PromiseBase::operator delete(frame, bytes);
+    }
+  };
+};
+
 }  // namespace internal
 
 // A lazy coroutine that yields a T. Move-only; awaited at most once.
@@ -210,25 +227,8 @@ class TaskGroup {
   StoppableJoin Join(Loop* loop) { return StoppableJoin(this, loop); }
 
  private:
-  // A coroutine that starts at once and frees itself at its end.
-  struct Detached {
-    struct promise_type {
-      Detached get_return_object() const noexcept { return {}; }
-      std::suspend_never initial_suspend() const noexcept { return {}; }
-      std::suspend_never final_suspend() const noexcept { return {}; }
-      void return_void() const noexcept {}
-      void unhandled_exception() const noexcept { std::terminate(); }
-      static void* operator new(std::size_t bytes) {
-        return internal::PromiseBase::operator new(bytes);
-      }
-      static void operator delete(void* frame, std::size_t bytes) noexcept {
-        internal::PromiseBase::operator delete(frame, bytes);
-      }
-    };
-  };
-
   template <typename T>
-  static Detached Run(TaskGroup* group, Task<T> task) {
+  static internal::Detached Run(TaskGroup* group, Task<T> task) {
     {
       Task<T> owned = std::move(task);
       if constexpr (std::is_void_v<T>) {

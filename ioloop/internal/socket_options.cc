@@ -14,6 +14,16 @@
 namespace ioloop::internal {
 namespace {
 
+using AddressCall = int (Sockets::*)(int, sockaddr*, socklen_t*);
+
+SocketAddress AddressOf(Sockets& sockets, int fd, AddressCall call) {
+  sockaddr_storage storage = {};
+  socklen_t length = sizeof(storage);
+  auto* address = reinterpret_cast<sockaddr*>(&storage);
+  if ((sockets.*call)(fd, address, &length) != 0) return SocketAddress();
+  return SocketAddress::FromSockaddr(address, length);
+}
+
 // The kernel counts whole seconds; rounded up, for a 0 would be refused.
 int Seconds(absl::Duration duration) {
   const int64_t seconds =
@@ -102,6 +112,14 @@ absl::Status BindError(const SocketAddress& address, const char* what,
     default:
       return absl::UnavailableError(text);
   }
+}
+
+SocketAddress LocalAddress(Sockets& sockets, int fd) {
+  return AddressOf(sockets, fd, &Sockets::LocalAddress);
+}
+
+SocketAddress PeerAddress(Sockets& sockets, int fd) {
+  return AddressOf(sockets, fd, &Sockets::PeerAddress);
 }
 
 }  // namespace ioloop::internal

@@ -1,4 +1,5 @@
-// Sets the options of stream and datagram sockets, and says which one failed.
+// Sets the options of stream and datagram sockets, and says which one failed;
+// asks for their addresses.
 #ifndef RINGPLANE_IOLOOP_INTERNAL_SOCKET_OPTIONS_H_
 #define RINGPLANE_IOLOOP_INTERNAL_SOCKET_OPTIONS_H_
 
@@ -27,6 +28,10 @@ absl::Status SetBufferSizes(Sockets& sockets, int fd, uint32_t send_bytes,
 // address's: those of TCP are skipped for AF_UNIX.
 absl::Status SetStreamOptions(Sockets& sockets, int fd, int family,
                               const Stream::Options& options);
+
+// Of none if the socket has none, or not any more.
+SocketAddress LocalAddress(Sockets& sockets, int fd);
+SocketAddress PeerAddress(Sockets& sockets, int fd);
 
 }  // namespace ioloop::internal
 
