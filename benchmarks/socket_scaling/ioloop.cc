@@ -3,9 +3,8 @@
 //   ioloop echo [--latency-budget-us=U] [--epoll-batch=N]
 //   ioloop pipelined ... --port=P --sockets=N --in-flight=W --message=BYTES
 //
-// A latency budget of 0 is a loop that waits for one completion; without the
-// argument the loop's default counts. A batch asks for the readiness backend,
-// which the study also chooses by environment.
+// A batch asks for the readiness backend, which then takes one batch of events
+// a turn, as other loops on epoll do.
 #include <sys/socket.h>
 
 #include <memory>
@@ -23,45 +22,21 @@
 namespace socket_scaling {
 namespace {
 
-// Sets an option that this build's loop may not have; false then.
-template <typename Options>
-bool SetEpollBatch(Options* options, int64_t batch) {
-  if constexpr (requires { options->epoll_batch; }) {
-    options->epoll_batch = static_cast<uint32_t>(batch);
-    return true;
-  }
-  return false;
-}
-
-template <typename Options>
-bool SetLatencyBudget(Options* options, int64_t microseconds) {
-  if constexpr (requires { options->latency_budget; }) {
-    options->latency_budget = absl::Microseconds(microseconds);
-    return true;
-  }
-  return false;
-}
-
 std::unique_ptr<ioloop::Loop> MakeLoop(const Args& args) {
   ioloop::Loop::Options options;
   options.buffer_count =
       static_cast<uint32_t>(args.Get("buffers", options.buffer_count));
+  options.latency_budget =
+      absl::Microseconds(args.Get("latency-budget-us", 0));
   const int64_t batch = args.Get("epoll-batch", 0);
-  if (batch > 0 && !SetEpollBatch(&options, batch)) {
-    Skip("this build's ioloop has no epoll backend");
+  options.backend =
+      batch > 0 ? ioloop::BackendKind::kEpoll : ioloop::BackendKind::kUring;
+  if (batch > 0) {
+    options.epoll_batch = static_cast<uint32_t>(batch);
+    options.epoll_drain = false;
   }
-  const int64_t budget = args.Get("latency-budget-us", -1);
-  // A loop without the option is one that waits for one completion.
-  if (budget > 0 && !SetLatencyBudget(&options, budget)) {
-    Skip("this build's ioloop has no latency budget");
-  }
-  if (budget == 0) SetLatencyBudget(&options, 0);
   auto loop = ioloop::Loop::Create(options);
   if (!loop.ok()) Skip(loop.status().ToString());
-  const bool epoll = (*loop)->backend_name() == "epoll";
-  if (epoll != (batch > 0)) {
-    Skip("ioloop chose the backend " + std::string((*loop)->backend_name()));
-  }
   return *std::move(loop);
 }
 
@@ -69,7 +44,7 @@ void StartReport(Reporter* reporter, const ioloop::Loop& loop,
                  const Counts* counts) {
   reporter->Start({counts}, [&loop](Reporter::Totals* totals) {
     totals->turns = loop.stats().turns;
-    totals->syscalls = loop.stats().enters;
+    totals->syscalls = loop.stats().system_calls;
   });
 }
 

@@ -14,6 +14,7 @@ import sys
 PEERS = ('go', 'libuv', 'asio-epoll', 'asio-uring', 'tokio', 'monoio')
 EPOLL = ('epoll-16', 'epoll-128', 'epoll-1024', 'epoll-4096')
 WAIT_ONE = 'ioloop-wait-1'
+BUDGET = 'ioloop-budget'
 
 
 class Results:
@@ -115,7 +116,8 @@ def figures(results):
           0.6)
     ratio('CPU near idle, ioloop / wait-for-one', 'open-loop 1000 at 1000/s',
           WAIT_ONE, 1.0)
-    ratio('CPU saturated, ioloop / wait-for-one', 'echo 1000', WAIT_ONE, 1.0)
+    ratio('CPU saturated, with budget / wait-for-one', 'echo 1000', 'ioloop', 1.0,
+          BUDGET)
     return found
 
 
@@ -228,6 +230,8 @@ def page(about, rows, images):
                 max(row['load_average'] for row in rows))) if rows else ''),
         ('threads', f'`epoll-N-shared`: {about["shared_threads"]} on one '
                     'instance; all others one'),
+        ('latency budget', f'{about["latency_budget_us"]} µs: `ioloop` in '
+                           'open-loop, and `ioloop-budget`'),
     ]))
     if about['repeats'] < 9:
         parts.append(f'\n{about["repeats"]} repeats give an impression; '

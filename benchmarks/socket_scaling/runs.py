@@ -11,7 +11,10 @@ import subprocess
 import threading
 import time
 
+# `ioloop` has its defaults in closed loops and the latency budget in open ones,
+# where waiting is what there is to choose; these are the other way round.
 WAIT_ONE = 'ioloop-wait-1'
+BUDGET = 'ioloop-budget'
 SKIPPED = 77  # The exit code of a program that cannot run here.
 SPARE_DESCRIPTORS = 64
 
@@ -50,12 +53,11 @@ class Point:
 class Process:
     """A program of the study: lines come from it, lines and signals go."""
 
-    def __init__(self, command, cpus, environment, patience):
+    def __init__(self, command, cpus, patience):
         self.name = pathlib.Path(command[0]).name
         self.popen = subprocess.Popen(
             [str(part) for part in command], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, **environment},
             preexec_fn=lambda: os.sched_setaffinity(0, cpus))
         self.errors = []
         self.drain = threading.Thread(
@@ -188,49 +190,44 @@ class Runner:
             raise Skip(f'not built: {packaged[name]} is not installed')
         raise Skip('not built')
 
-    def variant(self, name):
-        """The command of a variant, and what its environment adds."""
+    def variant(self, point, name):
+        """The command of a variant."""
         name, *extra = name.split('+')  # `ioloop+--buffers=256`, for trials.
         if extra:
-            command, environment = self.variant(name)
-            return [*command, *extra], environment
-        if name == 'floor':
-            return [self.program('floor')], {}
-        if name == 'ioloop':
-            return [self.program('ioloop')], {'RINGPLANE_IO_BACKEND': 'uring'}
-        if name == WAIT_ONE:
-            return [self.program('ioloop'), '--latency-budget-us=0'], {
-                'RINGPLANE_IO_BACKEND': 'uring'}
+            return [*self.variant(point, name), *extra]
+        if name in ('ioloop', WAIT_ONE, BUDGET):
+            budget = 0
+            if name == BUDGET or name == 'ioloop' and point.rate:
+                budget = self.options.latency_budget_us
+            return [self.program('ioloop'), f'--latency-budget-us={budget}']
         match = re.fullmatch(r'ioloop-epoll-(\d+)', name)
         if match:
-            return [self.program('ioloop'),
-                    f'--epoll-batch={match.group(1)}'], {
-                        'RINGPLANE_IO_BACKEND': 'epoll'}
+            return [self.program('ioloop'), f'--epoll-batch={match.group(1)}']
         match = re.fullmatch(r'epoll-(\d+)(-shared)?', name)
         if match:
             shared = match.group(2) is not None
             threads = (self.options.shared_threads if shared else
                        self.options.threads or len(self.options.server_cpus))
             return [self.program('epoll'), f'--batch={match.group(1)}',
-                    f'--threads={threads}', f'--shared={int(shared)}'], {}
-        return [self.program(name)], {}
+                    f'--threads={threads}', f'--shared={int(shared)}']
+        return [self.program(name)]
 
     def run(self, point, name, count_syscalls):
         """Measures once. Returns what is known about it, by name."""
-        command, environment = self.variant(name)
+        command = self.variant(point, name)
         processes = []
 
         patience = 60 + 2 * (self.options.warmup + self.options.seconds)
 
-        def start(args, cpus, env=None):
-            processes.append(Process(args, cpus, env or {}, patience))
+        def start(args, cpus):
+            processes.append(Process(args, cpus, patience))
             return processes[-1]
 
         try:
             if point.workload == 'pipelined':
-                pair = self.start_pipelined(point, command, environment, start)
+                pair = self.start_pipelined(point, command, start)
             else:
-                pair = self.start_echo(point, command, environment, start)
+                pair = self.start_echo(point, command, start)
             return self.measure(point, name, *pair, count_syscalls)
         finally:
             # Whoever accepted resets its connections as it ends: first.
@@ -239,10 +236,10 @@ class Runner:
             for process in processes:
                 process.end()
 
-    def start_echo(self, point, command, environment, start):
+    def start_echo(self, point, command, start):
         server = start([*command, 'echo', f'--sockets={point.sockets}',
                         f'--message={point.message_bytes}'],
-                       self.options.server_cpus, environment)
+                       self.options.server_cpus)
         port, = server.expect('listening')
         before = server.anonymous_bytes()
         args = [self.program('load'), 'open' if point.rate else 'closed',
@@ -257,7 +254,7 @@ class Runner:
         load.go()
         return server, load, before, idle
 
-    def start_pipelined(self, point, command, environment, start):
+    def start_pipelined(self, point, command, start):
         responder = start([self.program('floor'), 'echo',
                            f'--sockets={point.sockets}', '--buffer=8192'],
                           self.options.load_cpus)
@@ -266,7 +263,7 @@ class Runner:
                         f'--sockets={point.sockets}',
                         f'--in-flight={point.in_flight}',
                         f'--message={point.message_bytes}'],
-                       self.options.server_cpus, environment)
+                       self.options.server_cpus)
         client.expect('started')
         before = client.anonymous_bytes()
         client.go()

@@ -21,7 +21,7 @@ import shlex
 import sys
 import time
 
-from runs import WAIT_ONE, Failed, Point, Runner, Skip
+from runs import BUDGET, WAIT_ONE, Failed, Point, Runner, Skip
 
 COLUMNS = (
     'workload,variant,sockets,in_flight,message_bytes,cpu_us_per_message,'
@@ -56,14 +56,14 @@ def open_loop(rate, sockets=1000):
 # (point, variants). The short matrix takes minutes, the full one hours.
 SHORT = [
     (echo(64), CORE),
-    (echo(1000), ALL + (WAIT_ONE,)),
+    (echo(1000), ALL + (BUDGET,)),
     (echo(10000), CORE),
     (few(10000), ('floor', 'ioloop', 'epoll-128', 'go')),
     (pipelined(512, 4096), ALL),
     (open_loop(40000), ('floor', 'ioloop', WAIT_ONE, 'epoll-128', 'go')),
 ]
 FULL = (
-    [(echo(n), ALL + (WAIT_ONE,)) for n in (64, 256, 1000, 4000, 10000, 19900)]
+    [(echo(n), ALL + (BUDGET,)) for n in (64, 256, 1000, 4000, 10000, 19900)]
     + [(echo(1000, 1024), CORE)]
     + [(few(n), CORE) for n in (64, 1000, 10000, 19900)]
     + [(pipelined(128, 512), ALL)]
@@ -111,7 +111,7 @@ def choose(options):
     matrix = SHORT if options.short else FULL
     if options.points:
         known = dict(FULL)
-        defaults = {'echo': ALL + (WAIT_ONE,), 'pipelined': ALL,
+        defaults = {'echo': ALL + (BUDGET,), 'pipelined': ALL,
                     'echo-few-active': CORE, 'open-loop': OPEN}
         matrix = [(point, known.get(point, defaults[point.workload]))
                   for point in options.points]
@@ -209,6 +209,7 @@ def describe(options, runner):
         'warmup': options.warmup,
         'repeats': options.repeats,
         'shared_threads': options.shared_threads,
+        'latency_budget_us': options.latency_budget_us,
         'descriptors': runner.limit,
         'load_average_at_start': os.getloadavg()[0],
         'perf': runner.counter,
@@ -244,6 +245,8 @@ def parse_options(arguments):
     add('--shared-threads', type=int,
         help='that wait on the one instance of epoll-N-shared (default: 4 per '
         'server CPU)')
+    add('--latency-budget-us', type=int, default=200,
+        help='of ioloop in open-loop, and of ioloop-budget (default: 200)')
     add('--seed', type=int, default=1, help='of the order of variants')
     add('--programs', type=pathlib.Path,
         default=root / 'build/bench/benchmarks/socket_scaling')

@@ -16,7 +16,8 @@ import runs
 import study
 
 PROGRAMS = None
-VARIANTS = ('floor', 'ioloop', 'ioloop-wait-1', 'epoll-16', 'epoll-128-shared')
+VARIANTS = ('floor', 'ioloop', 'ioloop-wait-1', 'ioloop-budget',
+            'epoll-16', 'epoll-128-shared')
 POINTS = ('echo:64,echo:16x5000,echo-few-active:64/8,pipelined:16/64,'
           'open-loop:64@2000')
 
@@ -69,7 +70,7 @@ class ComputedTest(unittest.TestCase):
                 study.parse_points(wrong)
 
     def test_every_variant_of_the_matrix_has_a_name_that_is_promised(self):
-        names = set(study.ALL) | {study.WAIT_ONE}
+        names = set(study.ALL) | {study.WAIT_ONE, study.BUDGET}
         for matrix in (study.SHORT, study.FULL):
             for point, variants in matrix:
                 self.assertIn(point.workload, study.WORKLOADS)
