@@ -115,6 +115,14 @@ int UringBackend::fd() const {
   return poll_fd_ = signal;
 }
 
+int UringBackend::SetBusyPoll(uint32_t microseconds) {
+  internal::Napi napi;
+  napi.busy_poll_us = microseconds;
+  const long result = syscall(__NR_io_uring_register, ring_.ring_fd,
+                              internal::kRegisterNapi, &napi, 1);
+  return result < 0 ? -errno : 0;
+}
+
 bool UringBackend::HasWork() const {
   return Unsubmitted() > 0 || !waiting_.empty() || silent_left_ ||
          SqFlags() != 0 || Posted();

@@ -31,6 +31,9 @@ class UringBackend final : public Backend {
       BufferPool* pool, LoopStats* stats);
   ~UringBackend() override;
 
+  // See Loop::Options::busy_poll; 0 or a negated errno.
+  int SetBusyPoll(uint32_t microseconds);
+
   void Submit(Operation* op, const Request& request) override;
   void Cancel(Operation* op) override;
   absl::Status Turn(const Wait& wait, std::vector<Harvested>* batch) override;

@@ -10,8 +10,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ioloop/internal/activity.h"
 #include "ioloop/internal/make_backend.h"
 #include "ioloop/internal/send_buffer_pool.h"
+#include "ioloop/internal/stall_watch.h"
 #include "ioloop/internal/wait_policy.h"
 #include "ioloop/log.h"
 #include "ioloop/timer.h"
@@ -38,7 +40,13 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Create(const Options& options) {
   auto loop = CreateOn(options, [&](BufferPool* pool, LoopStats* stats) {
     return internal::MakeBackend(options, pool, stats, &reason);
   });
-  if (loop.ok()) (*loop)->backend_reason_ = std::move(reason);
+  if (!loop.ok()) return loop;
+  (*loop)->backend_reason_ = std::move(reason);
+  if (options.stall_threshold > absl::ZeroDuration()) {
+    (*loop)->stall_watch_ = internal::StallWatch::Start(
+        (*loop)->activity_.get(), ToNanoseconds(options.stall_threshold),
+        options.stall_signal, &(*loop)->stats_);
+  }
   return loop;
 }
 
@@ -53,6 +61,8 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::CreateOn(const Options& options,
 Loop::Loop(const Options& options)
     : timers_(std::make_unique<TimerQueue>()),
       send_buffers_(std::make_unique<internal::SendBufferPool>()),
+      activity_(
+          std::make_unique<internal::Activity>(options.time_handlers, &stats_)),
       wait_policy_(std::make_unique<internal::WaitPolicy>(std::max<int64_t>(
           0, absl::ToInt64Nanoseconds(options.latency_budget)))) {
   batch_.reserve(std::min<size_t>(options.cq_entries, 4096));
@@ -97,15 +107,18 @@ Loop::~Loop() {
 
 absl::Status Loop::Run() {
   // A Stop() from before counts: whoever asked for it knows of no Run().
-  while (!stop_.exchange(false, std::memory_order_acquire)) {
-    absl::Status status = Turn(Backend::kForever);
-    if (!status.ok()) return status;
+  absl::Status status;
+  while (status.ok() && !stop_.exchange(false, std::memory_order_acquire)) {
+    status = Turn(Backend::kForever);
   }
-  return absl::OkStatus();
+  activity_->Stop(ReadClock());
+  return status;
 }
 
 absl::Status Loop::RunOnce(absl::Duration max_wait) {
-  return Turn(ToNanoseconds(max_wait));
+  absl::Status status = Turn(ToNanoseconds(max_wait));
+  activity_->Stop(ReadClock());
+  return status;
 }
 
 void Loop::Stop() {
@@ -119,9 +132,13 @@ void Loop::Stop() {
 absl::Status Loop::Turn(int64_t max_wait_ns) {
   RINGPLANE_CHECK(!in_turn_, "turns do not nest");
   Loop* const outer = std::exchange(t_current, this);
-  RunTurnEnds();  // Of work that was queued between turns.
+  if (!turn_ends_.empty()) {  // Of work that was queued between turns.
+    if (!activity_->busy()) activity_->Start(ReadClock());
+    RunTurnEnds();
+  }
 
   const int64_t before_ns = ReadClock();
+  activity_->Stop(before_ns);
   // A host that sleeps between turns is not busy for us.
   const int64_t busy_ns =
       std::exchange(host_sleeps_, false) ? 0 : CountBusy(before_ns);
@@ -138,10 +155,17 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
   in_turn_ = true;
   ++turn_;
   stats_.CountTurn(batch_.size());
+  activity_->Start(now_ns_);
   Dispatch();
   if (!next_turn_.empty()) RunAll(&next_turn_);
-  if (timers_->next_deadline_ns() <= now_ns_) timers_->FireDue(now_ns_);
-  if (!mailbox_->empty()) mailbox_->RunPosted();
+  if (timers_->next_deadline_ns() <= now_ns_) {
+    Enter(HandlerKind::kTimer);
+    activity_->Count(HandlerKind::kTimer, timers_->FireDue(now_ns_));
+  }
+  if (!mailbox_->empty()) {
+    Enter(HandlerKind::kPost);
+    activity_->Count(HandlerKind::kPost, mailbox_->RunPosted());
+  }
   if (!ready_.empty()) ResumeReady();
   if (buffers_->starving() && buffers_->WakeStarved()) SkipNextWait();
   RunTurnEnds();
@@ -152,8 +176,7 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
 
 int64_t Loop::CountBusy(int64_t now_ns) {
   const int64_t busy_ns = now_ns - now_ns_;
-  stats_.turn_ns.Add(static_cast<uint64_t>(busy_ns));
-  stats_.turn_max_ns.Raise(static_cast<uint64_t>(busy_ns));
+  stats_.CountBusy(static_cast<uint64_t>(busy_ns));
   return busy_ns;
 }
 
@@ -205,16 +228,31 @@ int64_t Loop::WaitBudget(int64_t max_wait_ns) const {
   return std::min(max_wait_ns, deadline_ns - now_ns_);
 }
 
+void Loop::Enter(HandlerKind kind) { activity_->Enter(kind, backend_.get()); }
+
 // Handlers submit, cancel and destroy; what they add completes in later turns.
+// What is counted by kind is counted once for a run of one kind.
 void Loop::Dispatch() {
-  for (const Harvested& harvested : batch_) {
-    Operation* op = harvested.op;
-    if ((harvested.completion.flags & kCompletionMore) == 0) {
-      op->in_flight_ = false;
-      --in_flight_;
-      stats_.in_flight[static_cast<size_t>(op->kind_)].Subtract(1);
-    }
-    op->handler_(op, harvested.completion);  // `op` may be gone after this.
+  const Harvested* next = batch_.data();
+  const Harvested* const end = next + batch_.size();
+  while (next != end) {
+    const OpKind kind = next->op->kind_;
+    Enter(HandlerOf(kind));
+    const Harvested* const first = next;
+    uint64_t ended = 0;
+    do {
+      Operation* op = next->op;
+      const Completion completion = next->completion;
+      ++next;
+      if ((completion.flags & kCompletionMore) == 0) {
+        op->in_flight_ = false;
+        --in_flight_;
+        ++ended;
+      }
+      op->handler_(op, completion);  // `op` may be gone after this.
+    } while (next != end && next->op->kind_ == kind);
+    stats_.in_flight[static_cast<size_t>(kind)].Subtract(ended);
+    activity_->Count(HandlerOf(kind), static_cast<uint64_t>(next - first));
   }
   batch_.clear();
 }
@@ -238,7 +276,9 @@ void Loop::Resume(std::coroutine_handle<> waiter) { ready_.push_back(waiter); }
 // resumptions can starve the kernel's completions.
 void Loop::ResumeReady() {
   resuming_.swap(ready_);
+  Enter(HandlerKind::kResume);
   for (std::coroutine_handle<> waiter : resuming_) waiter.resume();
+  activity_->Count(HandlerKind::kResume, resuming_.size());
   resuming_.clear();
 }
 
@@ -275,13 +315,17 @@ void Loop::RunTurnEnds() {
 // But not what is queued meanwhile.
 void Loop::RunAll(std::vector<TurnEnd*>* queue) {
   ending_turn_.swap(*queue);
+  Enter(HandlerKind::kTurnEnd);
+  uint64_t ran = 0;
   // Handlers remove others, by their places.
   for (size_t i = 0; i < ending_turn_.size(); ++i) {
     TurnEnd* work = std::exchange(ending_turn_[i], nullptr);
     if (work == nullptr) continue;
     work->queued_ = false;
     work->handler_(work);
+    ++ran;
   }
+  activity_->Count(HandlerKind::kTurnEnd, ran);
   ending_turn_.clear();
 }
 

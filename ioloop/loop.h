@@ -13,6 +13,8 @@
 #ifndef RINGPLANE_IOLOOP_LOOP_H_
 #define RINGPLANE_IOLOOP_LOOP_H_
 
+#include <signal.h>
+
 #include <atomic>
 #include <coroutine>
 #include <cstddef>
@@ -42,7 +44,9 @@ namespace ioloop {
 class TimerQueue;
 
 namespace internal {
+class Activity;
 class SendBufferPool;
+class StallWatch;
 class WaitPolicy;
 }  // namespace internal
 
@@ -85,6 +89,33 @@ class Loop {
     // rarer than this, and not when the loop hardly sleeps. Zero: the first
     // completion ends every wait.
     absl::Duration latency_budget = absl::ZeroDuration();
+    // How long the kernel polls the queues of the network cards that feed this
+    // loop's sockets before it sleeps, 0 (not at all) to 1 s: lower latency for
+    // a busy core. Of io_uring, Linux 6.9 (IORING_REGISTER_NAPI); where that is
+    // missing, one line in the log and backend_reason() say so, and the loop
+    // does without.
+    absl::Duration busy_poll = absl::ZeroDuration();
+    // Whether `stats().handlers` is counted. The clock is read where the kind
+    // of handler changes, so that a run of one kind is one reading; a run is
+    // at most the completions of a turn. What the loop itself does between two
+    // handlers counts for the first.
+    bool time_handlers = true;
+    // A turn that works for longer than this is a stall: while it lasts, one
+    // line in the log (at most one a second, after a burst of ten) says how
+    // long it has been, in what kind of handler, and where, and
+    // `stats().stalls` goes up. Zero: nobody looks. Not for a loop of
+    // CreateOn(), whose clock may be any.
+    //
+    // The looking is done twice per threshold by a thread that all loops of a
+    // process share. What the machine does not run for so long stalls as well.
+    absl::Duration stall_threshold = absl::Milliseconds(100);
+    // For the "where", the stalling thread gets this signal. The handler stays
+    // installed for the life of the process; a signal that is not free is left
+    // alone, and the line has no backtrace. By default it is one that means
+    // nothing to those who do not ask for it. Calls that it interrupts go on
+    // where the kernel can (signal(7)), nanosleep(2) and poll(2) end early.
+    // 0: no signals, no backtraces.
+    int stall_signal = SIGURG;
     // What carries the operations; see backend_choice.h, also for the
     // environment variable that goes over kAuto.
     BackendKind backend = BackendKind::kAuto;
@@ -240,6 +271,7 @@ class Loop {
   void QueueTurnEnd(TurnEnd* work, std::vector<TurnEnd*>* queue);
   void RunAll(std::vector<TurnEnd*>* queue);
   void RunTurnEnds();
+  void Enter(HandlerKind kind);
 
   template <typename T>
   static Task<void> Store(Task<T> task, std::optional<T>* result) {
@@ -254,6 +286,8 @@ class Loop {
   std::unique_ptr<Backend> backend_;
   std::string backend_reason_ = "given by the caller";
 
+  std::unique_ptr<internal::Activity> activity_;
+  std::unique_ptr<internal::StallWatch> stall_watch_;  // Of activity_.
   std::unique_ptr<internal::WaitPolicy> wait_policy_;
   std::vector<Harvested> batch_;
   std::vector<std::coroutine_handle<>> ready_;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "ioloop/check.h"
 
@@ -38,6 +39,9 @@ enum class OpKind : uint8_t {
   kSendMessage,  // address: msghdr, valid until the completion
 };
 inline constexpr size_t kOpKinds = 12;
+
+// "receive", "read_at", ...: for logs and metrics.
+std::string_view OpKindName(OpKind kind);
 
 // What a kReadAt or kWriteAt moves: memory, and where in the file.
 struct FileSpan {

@@ -1,6 +1,9 @@
 #include "ioloop/internal/make_backend.h"
 
+#include <string.h>
+
 #include <atomic>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,14 +17,37 @@ namespace {
 
 using Made = absl::StatusOr<std::unique_ptr<Backend>>;
 
-Made MakeUring(const Loop::Options& options, BufferPool* pool,
-               LoopStats* stats) {
-  return UringBackend::Create(options.sq_entries, options.cq_entries,
-                              options.fault_seed, pool, stats);
+// Every loop of a process says the same: one line is enough.
+void NoBusyPoll(const std::string& why, std::string* lost) {
+  static std::atomic<bool> logged{false};
+  *lost = absl::StrCat("; without busy polling of network queues: ", why);
+  if (logged.exchange(true)) return;
+  RINGPLANE_LOG(kWarning, "no busy polling of network queues", {"why", why});
 }
 
-Made MakeEpoll(const Loop::Options& options, BufferPool* pool,
-               LoopStats* stats) {
+Made MakeUring(const Loop::Options& options, BufferPool* pool, LoopStats* stats,
+               std::string* lost) {
+  auto backend = UringBackend::Create(options.sq_entries, options.cq_entries,
+                                      options.fault_seed, pool, stats);
+  if (!backend.ok()) return backend.status();
+  if (options.busy_poll > absl::ZeroDuration()) {
+    const int error =
+        (*backend)->SetBusyPoll(static_cast<uint32_t>(absl::ToInt64Microseconds(
+            absl::Ceil(options.busy_poll, absl::Microseconds(1)))));
+    if (error != 0) {
+      NoBusyPoll(absl::StrCat("io_uring_register: ", strerror(-error),
+                              "; it came with Linux 6.9"),
+                 lost);
+    }
+  }
+  return backend;
+}
+
+Made MakeEpoll(const Loop::Options& options, BufferPool* pool, LoopStats* stats,
+               std::string* lost) {
+  if (options.busy_poll > absl::ZeroDuration()) {
+    NoBusyPoll("it takes io_uring", lost);
+  }
   EpollBackend::Options epoll;
   epoll.batch = options.epoll_batch;
   epoll.drain = options.epoll_drain;
@@ -49,24 +75,29 @@ Made MakeBackend(const Loop::Options& options, BufferPool* pool,
                  LoopStats* stats, std::string* reason) {
   absl::StatusOr<BackendKind> kind = ResolveBackendKind(options.backend);
   if (!kind.ok()) return kind.status();
+  if (options.busy_poll < absl::ZeroDuration() ||
+      options.busy_poll > absl::Seconds(1)) {
+    return absl::InvalidArgumentError("busy_poll is not between 0 and 1 s");
+  }
   bool refused = false;
+  std::string lost;
   Made backend;
   *reason = options.backend == *kind ? "asked for by option"
                                      : "asked for by RINGPLANE_IO_BACKEND";
   switch (*kind) {
     case BackendKind::kUring:
-      backend = MakeUring(options, pool, stats);
+      backend = MakeUring(options, pool, stats, &lost);
       break;
     case BackendKind::kEpoll:
-      backend = MakeEpoll(options, pool, stats);
+      backend = MakeEpoll(options, pool, stats, &lost);
       break;
     case BackendKind::kAuto:
       *reason = "io_uring works here";
-      backend = MakeUring(options, pool, stats);
+      backend = MakeUring(options, pool, stats, &lost);
       if (backend.ok()) break;
       refused = true;
       *reason = std::string(backend.status().message());
-      backend = MakeEpoll(options, pool, stats);
+      backend = MakeEpoll(options, pool, stats, &lost);
       if (!backend.ok() && !absl::IsInvalidArgument(backend.status())) {
         return absl::Status(
             backend.status().code(),
@@ -74,6 +105,7 @@ Made MakeBackend(const Loop::Options& options, BufferPool* pool,
       }
       break;
   }
+  *reason += lost;
   if (backend.ok()) LogOnce(**backend, *reason, refused);
   return backend;
 }
