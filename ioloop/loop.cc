@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -98,7 +99,7 @@ Loop::~Loop() {
                   "a Loop died with operations in flight");
   ending_ = true;
   Cancel(&wake_op_);
-  while (status.ok() && in_flight_ > 0) status = Turn(Backend::kForever);
+  while (status.ok() && wake_op_.in_flight()) status = Turn(Backend::kForever);
   if (!status.ok()) {
     RINGPLANE_LOG(kError, "loop ended with its ring broken",
                   {"error", status.message()});
@@ -169,6 +170,7 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
   if (!ready_.empty()) ResumeReady();
   if (buffers_->starving() && buffers_->WakeStarved()) SkipNextWait();
   RunTurnEnds();
+  for (size_t i = 0; i < kOpKinds; ++i) stats_.in_flight[i].Set(in_flight_[i]);
   in_turn_ = false;
   t_current = outer;
   return status;
@@ -178,6 +180,11 @@ int64_t Loop::CountBusy(int64_t now_ns) {
   const int64_t busy_ns = now_ns - now_ns_;
   stats_.CountBusy(static_cast<uint64_t>(busy_ns));
   return busy_ns;
+}
+
+size_t Loop::in_flight() const {
+  return std::accumulate(in_flight_.begin(), in_flight_.end(), size_t{0}) -
+         own_in_flight_;
 }
 
 absl::StatusOr<int> Loop::fd() {
@@ -231,7 +238,6 @@ int64_t Loop::WaitBudget(int64_t max_wait_ns) const {
 void Loop::Enter(HandlerKind kind) { activity_->Enter(kind, backend_.get()); }
 
 // Handlers submit, cancel and destroy; what they add completes in later turns.
-// What is counted by kind is counted once for a run of one kind.
 void Loop::Dispatch() {
   const Harvested* next = batch_.data();
   const Harvested* const end = next + batch_.size();
@@ -239,19 +245,16 @@ void Loop::Dispatch() {
     const OpKind kind = next->op->kind_;
     Enter(HandlerOf(kind));
     const Harvested* const first = next;
-    uint64_t ended = 0;
     do {
       Operation* op = next->op;
       const Completion completion = next->completion;
       ++next;
       if ((completion.flags & kCompletionMore) == 0) {
         op->in_flight_ = false;
-        --in_flight_;
-        ++ended;
+        --in_flight_[static_cast<size_t>(kind)];
       }
       op->handler_(op, completion);  // `op` may be gone after this.
     } while (next != end && next->op->kind_ == kind);
-    stats_.in_flight[static_cast<size_t>(kind)].Subtract(ended);
     activity_->Count(HandlerOf(kind), static_cast<uint64_t>(next - first));
   }
   batch_.clear();
@@ -261,8 +264,7 @@ void Loop::Submit(Operation* op, const Request& request) {
   RINGPLANE_CHECK(!op->in_flight_, "an Operation submitted twice");
   op->in_flight_ = true;
   op->kind_ = request.kind;
-  ++in_flight_;
-  stats_.in_flight[static_cast<size_t>(request.kind)].Add(1);
+  ++in_flight_[static_cast<size_t>(request.kind)];
   backend_->Submit(op, request);
 }
 

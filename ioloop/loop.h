@@ -15,6 +15,7 @@
 
 #include <signal.h>
 
+#include <array>
 #include <atomic>
 #include <coroutine>
 #include <cstddef>
@@ -207,7 +208,7 @@ class Loop {
   int64_t now_ns() const { return in_turn_ ? now_ns_ : ReadClock(); }
 
   // Operations in the kernel's hands, the loop's own not counted.
-  size_t in_flight() const { return in_flight_ - own_in_flight_; }
+  size_t in_flight() const;
 
   // Readable from any thread while the loop runs (relaxed counters).
   const LoopStats& stats() const { return stats_; }
@@ -295,7 +296,7 @@ class Loop {
   std::vector<TurnEnd*> turn_ends_;  // Null: removed.
   std::vector<TurnEnd*> ending_turn_;
   std::vector<TurnEnd*> next_turn_;
-  size_t in_flight_ = 0;
+  std::array<size_t, kOpKinds> in_flight_ = {};  // By OpKind.
   size_t own_in_flight_ = 0;
   size_t orphans_ = 0;
   int64_t now_ns_ = 0;

@@ -21,10 +21,7 @@ class StatCounter {
     value_.store(value_.load(std::memory_order_relaxed) + amount,
                  std::memory_order_relaxed);
   }
-  void Subtract(uint64_t amount) {
-    value_.store(value_.load(std::memory_order_relaxed) - amount,
-                 std::memory_order_relaxed);
-  }
+  void Set(uint64_t value) { value_.store(value, std::memory_order_relaxed); }
   void Raise(uint64_t value) {
     if (value > value_.load(std::memory_order_relaxed)) {
       value_.store(value, std::memory_order_relaxed);
@@ -92,7 +89,7 @@ class LoopStats {
   std::array<StatCounter, kTimeHistogramSize> turn_time;
   // By HandlerKind; see Loop::Options::time_handlers.
   std::array<HandlerStats, kHandlerKinds> handlers;
-  // By OpKind, the loop's own kRead included. Up to date between turns.
+  // By OpKind, the loop's own kRead included; as the last turn left it.
   std::array<StatCounter, kOpKinds> in_flight;
   // Turns that ran for longer than Loop::Options::stall_threshold, counted
   // while they do; and the longest so far. Written by the watchdog.
