@@ -120,6 +120,15 @@ ABSL_FLAG(uint32_t, cq_entries, 65536,
 ABSL_FLAG(uint32_t, receive_buffers, 1024,
           "Receive buffers of each loop: a power of two.");
 ABSL_FLAG(uint32_t, receive_buffer_bytes, 16384, "Bytes of each of them.");
+ABSL_FLAG(absl::Duration, latency_budget, absl::ZeroDuration(),
+          "Longest time that a loop between idle and busy keeps what has come "
+          "waiting for more, to take several at once; 0: not at all.");
+ABSL_FLAG(absl::Duration, busy_poll, absl::ZeroDuration(),
+          "How long the kernel polls the network cards' queues before a loop "
+          "sleeps, with io_uring on Linux 6.9; 0: not at all.");
+ABSL_FLAG(absl::Duration, stall_threshold, absl::Milliseconds(100),
+          "A loop that does not come back to its kernel for longer is logged, "
+          "with a backtrace, and counted; 0: nobody looks.");
 
 // ---- What the kernel is asked through.
 
@@ -288,9 +297,10 @@ const FlagGroup kRedisFlags = {
 const FlagGroup kListenFlags = {
     "Listening", {"listen", "admin", "admin_token_file", "create_schema"}};
 
-const FlagGroup kLoopFlags = {"Loops",
-                              {"loops", "pin", "sq_entries", "cq_entries",
-                               "receive_buffers", "receive_buffer_bytes"}};
+const FlagGroup kLoopFlags = {
+    "Loops",
+    {"loops", "pin", "sq_entries", "cq_entries", "receive_buffers",
+     "receive_buffer_bytes", "latency_budget", "busy_poll", "stall_threshold"}};
 
 const FlagGroup kBackendFlags = {"Kernel interface",
                                  {"io_backend", "epoll_batch"}};

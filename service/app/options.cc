@@ -298,6 +298,8 @@ absl::StatusOr<ioloop::Loop::Options> GetBackendOptions() {
   }
   options.backend = *kind;
   options.epoll_batch = absl::GetFlag(FLAGS_epoll_batch);
+  // Commands may block: nobody waits for them but who called them.
+  options.stall_threshold = absl::ZeroDuration();
   absl::Status status =
       CheckRange("epoll_batch", options.epoll_batch, 1, 65536);
   if (!status.ok()) return status;
@@ -315,6 +317,9 @@ absl::StatusOr<ioloop::LoopGroup::Options> GetLoopGroupOptions() {
   options.loop.cq_entries = absl::GetFlag(FLAGS_cq_entries);
   options.loop.buffer_count = absl::GetFlag(FLAGS_receive_buffers);
   options.loop.buffer_bytes = absl::GetFlag(FLAGS_receive_buffer_bytes);
+  options.loop.latency_budget = absl::GetFlag(FLAGS_latency_budget);
+  options.loop.busy_poll = absl::GetFlag(FLAGS_busy_poll);
+  options.loop.stall_threshold = absl::GetFlag(FLAGS_stall_threshold);
   absl::Status status =
       Checks()
           .Range("loops", options.loops, 0, 1024)
@@ -323,6 +328,12 @@ absl::StatusOr<ioloop::LoopGroup::Options> GetLoopGroupOptions() {
           .Range("receive_buffers", options.loop.buffer_count, 2, 32768)
           .Range("receive_buffer_bytes", options.loop.buffer_bytes, 512,
                  1 << 20)
+          .Time("latency_budget", options.loop.latency_budget,
+                absl::ZeroDuration(), absl::Seconds(1))
+          .Time("busy_poll", options.loop.busy_poll, absl::ZeroDuration(),
+                absl::Seconds(1))
+          .Time("stall_threshold", options.loop.stall_threshold,
+                absl::ZeroDuration())
           .status();
   if (!status.ok()) return status;
   if (!std::has_single_bit(options.loop.buffer_count)) {

@@ -131,6 +131,40 @@ uint64_t OpenDescriptors() {
   return count - 3;  // ".", ".." and the folder itself.
 }
 
+// Bucket i holds stretches below 2^i us.
+void CollectTurnTime(const Label& loop, const ioloop::LoopStats& stats,
+                     MetricsWriter& writer) {
+  constexpr size_t kBuckets = ioloop::LoopStats::kTimeHistogramSize;
+  std::array<double, kBuckets - 1> bounds;
+  std::array<uint64_t, kBuckets> counts;
+  for (size_t i = 0; i < kBuckets; ++i) {
+    counts[i] = stats.turn_time[i];
+    if (i < bounds.size()) bounds[i] = Number(uint64_t{1} << i) * 1e-6;
+  }
+  writer.Histogram("ringplane_loop_turn_seconds", "Time between two waits.",
+                   {loop}, bounds, counts, Number(stats.turn_ns) * 1e-9);
+}
+
+void CollectByKind(const Label& loop, const ioloop::LoopStats& stats,
+                   MetricsWriter& writer) {
+  for (size_t i = 0; i < ioloop::kHandlerKinds; ++i) {
+    const Label kind{
+        "kind", ioloop::HandlerKindName(static_cast<ioloop::HandlerKind>(i))};
+    writer.Counter("ringplane_loop_handlers_total", "Handlers that ran.",
+                   {loop, kind}, Number(stats.handlers[i].count));
+    writer.Counter("ringplane_loop_handler_seconds_total",
+                   "Time in handlers, and in what they resume.", {loop, kind},
+                   Number(stats.handlers[i].ns) * 1e-9);
+  }
+  for (size_t i = 0; i < ioloop::kOpKinds; ++i) {
+    const Label kind{"kind",
+                     ioloop::OpKindName(static_cast<ioloop::OpKind>(i))};
+    writer.Gauge("ringplane_loop_operations_in_flight",
+                 "Operations in the kernel's hands.", {loop, kind},
+                 Number(stats.in_flight[i]));
+  }
+}
+
 }  // namespace
 
 void CollectLoopStats(size_t index, const ioloop::LoopStats& stats,
@@ -165,6 +199,14 @@ void CollectLoopStats(size_t index, const ioloop::LoopStats& stats,
         stats.accept_pauses);
   count("ringplane_loop_wakes_total", "Times another thread woke the loop.",
         stats.wakes);
+  count("ringplane_loop_gathers_total",
+        "Waits for more than the first completion.", stats.gathers);
+  count("ringplane_loop_stalls_total",
+        "Times the loop worked for longer than --stall_threshold.",
+        stats.stalls);
+  writer.Gauge("ringplane_loop_stall_max_seconds",
+               "The longest stall, as far as it was watched.", {loop},
+               Number(stats.stall_max_ns) * 1e-9);
   writer.Counter("ringplane_loop_wait_seconds_total",
                  "Time inside the kernel's wait.", {loop},
                  Number(stats.wait_ns) * 1e-9);
@@ -189,6 +231,8 @@ void CollectLoopStats(size_t index, const ioloop::LoopStats& stats,
   writer.Histogram("ringplane_loop_completions_per_turn",
                    "Completions that one turn harvested.", {loop}, bounds,
                    counts, Number(stats.completions));
+  CollectTurnTime(loop, stats, writer);
+  CollectByKind(loop, stats, writer);
 }
 
 void CollectSnapshot(const LoopSnapshot::Values& values,

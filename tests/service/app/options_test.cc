@@ -98,6 +98,10 @@ TEST_F(OptionsTest, DefaultsAreThoseOfTheLibraries) {
   EXPECT_EQ(loops->loop.buffer_count, ioloop::Loop::Options().buffer_count);
   EXPECT_EQ(loops->loop.backend, ioloop::Loop::Options().backend);
   EXPECT_EQ(loops->loop.epoll_batch, ioloop::Loop::Options().epoll_batch);
+  EXPECT_EQ(loops->loop.latency_budget, ioloop::Loop::Options().latency_budget);
+  EXPECT_EQ(loops->loop.busy_poll, ioloop::Loop::Options().busy_poll);
+  EXPECT_EQ(loops->loop.stall_threshold,
+            ioloop::Loop::Options().stall_threshold);
 
   EXPECT_EQ(*GetRedisOptions(), std::nullopt);
   EXPECT_TRUE(GetListenOptions().ok());
@@ -128,6 +132,28 @@ TEST_F(OptionsTest, NamesTheStoresFlagThatIsWrong) {
   absl::SetFlag(&FLAGS_cql_request_timeout, absl::Seconds(1));
   absl::SetFlag(&FLAGS_replication, "3");
   EXPECT_EQ(Error(GetStoreOptions()), "--replication=3: not a CQL map: {...}");
+}
+
+TEST_F(OptionsTest, LoopsWaitPollAndAreWatchedAsAsked) {
+  absl::SetFlag(&FLAGS_latency_budget, absl::Microseconds(200));
+  absl::SetFlag(&FLAGS_busy_poll, absl::Microseconds(50));
+  absl::SetFlag(&FLAGS_stall_threshold, absl::Milliseconds(25));
+  const absl::StatusOr<ioloop::LoopGroup::Options> loops =
+      GetLoopGroupOptions();
+  ASSERT_TRUE(loops.ok()) << loops.status();
+  EXPECT_EQ(loops->loop.latency_budget, absl::Microseconds(200));
+  EXPECT_EQ(loops->loop.busy_poll, absl::Microseconds(50));
+  EXPECT_EQ(loops->loop.stall_threshold, absl::Milliseconds(25));
+  // What serves nobody may block.
+  EXPECT_EQ(GetIngestOptions()->loop.stall_threshold, absl::ZeroDuration());
+  EXPECT_EQ(GetStoreOptions()->loop.stall_threshold, absl::ZeroDuration());
+
+  absl::SetFlag(&FLAGS_busy_poll, absl::Seconds(2));
+  EXPECT_EQ(Error(GetLoopGroupOptions()),
+            "--busy_poll=2s: not between 0 and 1s");
+  absl::SetFlag(&FLAGS_latency_budget, absl::Seconds(-1));
+  EXPECT_EQ(Error(GetLoopGroupOptions()),
+            "--latency_budget=-1s: not between 0 and 1s");
 }
 
 // Whatever loop a command makes is on what was asked for.
