@@ -7,8 +7,10 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -19,8 +21,6 @@ namespace ioloop::internal {
 namespace {
 
 constexpr int kFramesMax = 40;
-// The handler, and what the kernel returns to from it.
-constexpr int kOwnFrames = 2;
 
 // Of the process: a handler has no other way to its data. Filled by the thread
 // that is asked, which says so by `filled`.
@@ -29,6 +29,7 @@ struct Sample {
   std::atomic<pid_t> asked{0};  // The thread; 0: nobody.
   void* frames[kFramesMax];
   int depth = 0;
+  const void* interrupted = nullptr;  // Above it are the handler's own frames.
   sem_t filled;
 };
 
@@ -37,7 +38,20 @@ Sample& TheSample() {
   return *sample;
 }
 
-void OnSignal(int, siginfo_t* info, void*) {
+const void* ProgramCounter(const void* context) {
+  const mcontext_t& machine =
+      static_cast<const ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+  return reinterpret_cast<const void*>(machine.gregs[REG_RIP]);
+#elif defined(__aarch64__)
+  return reinterpret_cast<const void*>(machine.pc);
+#else
+  static_cast<void>(machine);
+  return nullptr;
+#endif
+}
+
+void OnSignal(int, siginfo_t* info, void* context) {
   const int error = errno;
   Sample& sample = TheSample();
   auto self = static_cast<pid_t>(syscall(SYS_gettid));
@@ -46,6 +60,7 @@ void OnSignal(int, siginfo_t* info, void*) {
   if (info->si_code == SI_TKILL &&
       sample.asked.compare_exchange_strong(self, 0)) {
     sample.depth = backtrace(sample.frames, kFramesMax);
+    sample.interrupted = ProgramCounter(context);
     sem_post(&sample.filled);
   }
   errno = error;
@@ -120,10 +135,13 @@ std::string SampleStack(pid_t tid, int signal) {
       return {};
     }
   }
+  void** const end = sample.frames + sample.depth;
+  void** const top = std::find(sample.frames, end, sample.interrupted);
+  void** const first = top == end ? sample.frames : top;
   std::string text;
-  for (int i = kOwnFrames; i < sample.depth; ++i) {
-    if (i > kOwnFrames) text.append(" < ");
-    AppendFrame(sample.frames[i], /*returns_here=*/i > kOwnFrames, &text);
+  for (void** frame = first; frame != end; ++frame) {
+    if (frame != first) text.append(" < ");
+    AppendFrame(*frame, /*returns_here=*/frame != top, &text);
   }
   return text;
 }

@@ -227,8 +227,7 @@ std::string StallOnce(Loop::Options options, const char* thread) {
     WorkTooLong(loop->stats());
     EXPECT_GE(loop->stats().stall_max_ns, 2000000u);
   });
-  EXPECT_TRUE(started.ok()) << started.status();
-  if (started.ok()) EXPECT_TRUE((*started)->Join().ok());
+  EXPECT_TRUE(started.ok() && (*started)->Join().ok());
   return ::testing::internal::GetCapturedStderr();
 }
 
@@ -282,7 +281,9 @@ TEST(StackSampleTest, SignalsFromElsewhereAnswerNothing) {
     raise(SIGURG);
     stack = internal::SampleStack(tid, SIGURG);
   }).join();
-  if (kSeesStacks) EXPECT_THAT(stack, HasSubstr("TestBody"));
+  if (kSeesStacks) {
+    EXPECT_THAT(stack, HasSubstr("TestBody"));
+  }
 }
 
 TEST(StallTest, ZeroLooksAtNothing) {
