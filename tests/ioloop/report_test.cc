@@ -217,28 +217,35 @@ constexpr bool kSeesStacks = false;
 constexpr bool kSeesStacks = true;
 #endif
 
-// One stall in a posted function, in its own thread so that it has a name.
-std::string StallOnce(Loop::Options options, const char* thread) {
+// What is logged when a loop of a thread so called stalls in a timer.
+std::string Stall(Loop::Options options, const char* thread) {
   options.stall_threshold = absl::Milliseconds(2);
-  ::testing::internal::CaptureStderr();
   LoopGroup::Options group;
   group.loops = 1;
   group.name = thread;
   group.loop = options;
-  auto started = LoopGroup::Start(group, [](Loop* loop, size_t) -> Task<void> {
-    co_await SleepFor(loop, absl::ZeroDuration());
-    WorkTooLong(loop->stats());
-    EXPECT_GE(loop->stats().stall_max_ns, 2000000u);
-  });
-  EXPECT_TRUE(started.ok() && (*started)->Join().ok());
-  return ::testing::internal::GetCapturedStderr();
+  std::string log;
+  // The log admits so many lines a second.
+  while (log.find("a loop stalls") == std::string::npos) {
+    ::testing::internal::CaptureStderr();
+    auto started =
+        LoopGroup::Start(group, [](Loop* loop, size_t) -> Task<void> {
+          co_await SleepFor(loop, absl::ZeroDuration());
+          WorkTooLong(loop->stats());
+          EXPECT_GE(loop->stats().stall_max_ns, 2000000u);
+        });
+    const bool ended = started.ok() && (*started)->Join().ok();
+    log += ::testing::internal::GetCapturedStderr();
+    if (!ended) return "no loop";
+  }
+  return log;
 }
 
 TEST(StallTest, IsFoundWhileItLastsAndSaysWhere) {
   std::string log;
   // A machine that does not run the thread for a second has no stack.
   do {
-    log = StallOnce(SmallLoop(), "worker");
+    log = Stall(SmallLoop(), "worker");
   } while (kSeesStacks && log.find("backtrace=\"\"") != std::string::npos);
   EXPECT_THAT(log, AllOf(HasSubstr(" WARN  a loop stalls thread=worker-0 ms="),
                          HasSubstr(" handler=timer ")));
@@ -251,8 +258,8 @@ TEST(StallTest, IsFoundWhileItLastsAndSaysWhere) {
 TEST(StallTest, WithoutASignalThereIsNoBacktrace) {
   Loop::Options options = SmallLoop();
   options.stall_signal = 0;
-  EXPECT_THAT(StallOnce(options, "quiet"),
-              HasSubstr("handler=timer backtrace=\"\"\n"));
+  EXPECT_THAT(Stall(options, "quiet"),
+              HasSubstr("handler=timer backtrace=\"\""));
 }
 
 // The handler of whoever embeds a loop stays.
@@ -263,9 +270,9 @@ TEST(StallTest, ASignalThatIsTakenIsLeftAlone) {
   ASSERT_EQ(sigaction(SIGUSR2, &mine, nullptr), 0);
   Loop::Options options = SmallLoop();
   options.stall_signal = SIGUSR2;
-  const std::string log = StallOnce(options, "guest");
+  const std::string log = Stall(options, "guest");
   EXPECT_THAT(log, HasSubstr("without a backtrace"));
-  EXPECT_THAT(log, HasSubstr("handler=timer backtrace=\"\"\n"));
+  EXPECT_THAT(log, HasSubstr("handler=timer backtrace=\"\""));
   EXPECT_EQ(received, 0);
   struct sigaction now = {};
   sigaction(SIGUSR2, nullptr, &now);
