@@ -17,6 +17,11 @@ class BufferPool;
 
 // One completion with the operation it belongs to.
 struct Harvested {
+  // Leaves its members as they are: a batch that grows to be written is not
+  // to be zeroed first.
+  Harvested() {}  // NOLINT(modernize-use-equals-default)
+  Harvested(Operation* operation, Completion what)
+      : op(operation), completion(what) {}
   Operation* op;
   Completion completion;
 };

@@ -27,18 +27,23 @@ static_assert(offsetof(io_uring_buf_ring, bufs) == 0,
 static_assert(kCompletionMore == IORING_CQE_F_MORE);
 static_assert(kCompletionBuffer == IORING_CQE_F_BUFFER);
 static_assert(kCompletionBufferShift == IORING_CQE_BUFFER_SHIFT);
+static_assert(kCompletionBufferMore == internal::kCompletionBufferIncremental);
 static_assert(kCompletionSocketNonEmpty == IORING_CQE_F_SOCK_NONEMPTY);
 
+// Everyone's buffers; where streams share theirs, datagrams have a group of
+// their own.
 constexpr uint16_t kBufferGroup = 0;
+constexpr uint16_t kMessageGroup = 1;
 
-// The answer to a cancel request, which nobody waits for.
-constexpr uint64_t kIgnored = 0;
-// In user_data, beside the operation's address: a silent send.
+// In user_data, beside the operation's address: a silent send, or a request to
+// cancel the operation.
 constexpr uint64_t kSilentTag = 1;
+constexpr uint64_t kCancelTag = 2;
+static_assert(alignof(Operation) >= 4);
 
 // Since 6.13 the kernel runs about this many pieces of task work per wait, and
 // leaves the rest for the next one (liburing#1474).
-constexpr size_t kTaskWorkCap = 20;
+constexpr uint32_t kTaskWorkCap = 20;
 
 // What the SQEs of a kind have in common. `head` is their first four bytes:
 // opcode, flags, ioprio.
@@ -75,16 +80,17 @@ static_assert(static_cast<size_t>(OpKind::kReceive) == 3 &&
               static_cast<size_t>(OpKind::kSendMessage) == kOpKinds - 1);
 
 // Keeps one turn finite even if peers post faster than we reap.
-constexpr int kDrainPassesMax = 4096;
+constexpr int kFlushPassesMax = 4096;
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<UringBackend>> UringBackend::Create(
-    uint32_t sq_entries, uint32_t cq_entries, uint64_t fault_seed,
-    BufferPool* pool, LoopStats* stats) {
+    uint32_t sq_entries, uint32_t cq_entries, bool incremental_buffers,
+    uint64_t fault_seed, BufferPool* pool, LoopStats* stats) {
   std::unique_ptr<UringBackend> backend(new UringBackend(pool, stats));
   if (fault_seed != 0) backend->faults_.emplace(fault_seed);
-  absl::Status status = backend->Init(sq_entries, cq_entries);
+  absl::Status status =
+      backend->Init(sq_entries, cq_entries, incremental_buffers);
   if (!status.ok()) return status;
   return backend;
 }
@@ -95,7 +101,9 @@ UringBackend::~UringBackend() {
     internal::ReleaseRingMemory();
     io_uring_queue_exit(&ring_);
   }
-  if (buffer_ring_ != nullptr) munmap(buffer_ring_, buffer_ring_bytes_);
+  for (const BufferRing& ring : buffer_rings_) {
+    if (ring.ring != nullptr) munmap(ring.ring, ring.bytes);
+  }
   if (poll_fd_ >= 0) close(poll_fd_);
 }
 
@@ -125,10 +133,11 @@ int UringBackend::SetBusyPoll(uint32_t microseconds) {
 
 bool UringBackend::HasWork() const {
   return Unsubmitted() > 0 || !waiting_.empty() || silent_left_ ||
-         SqFlags() != 0 || Posted();
+         SqFlags() != 0 || Ready() > 0;
 }
 
-absl::Status UringBackend::Init(uint32_t sq_entries, uint32_t cq_entries) {
+absl::Status UringBackend::Init(uint32_t sq_entries, uint32_t cq_entries,
+                                bool incremental_buffers) {
   io_uring_params params = {};
   params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
                  IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
@@ -164,39 +173,65 @@ absl::Status UringBackend::Init(uint32_t sq_entries, uint32_t cq_entries) {
     return internal::Diagnose(errno, internal::ReadKernelState(),
                               "io_uring_enter");
   }
-  return RegisterBuffers();
+  // Linux tells completions of shared buffers in the order of their bytes only
+  // since a fix that came with this feature (liburing#1409).
+  const bool ordered = (params.features & internal::kFeatureNoIowait) != 0;
+  return RegisterBuffers(incremental_buffers && ordered &&
+                         pool_->count() >= BufferPool::kIncrementalMin);
 }
 
-absl::Status UringBackend::RegisterBuffers() {
-  buffer_ring_bytes_ = pool_->count() * sizeof(io_uring_buf);
-  void* memory = mmap(nullptr, buffer_ring_bytes_, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) {
-    return absl::ResourceExhaustedError("no memory for the buffer ring");
+absl::Status UringBackend::RegisterBuffers(bool incremental) {
+  int result = -EINVAL;
+  if (incremental) {
+    result = RegisterBufferRing(kBufferGroup, internal::kBufferRingIncremental);
+    if (result == 0) {
+      message_group_ = kMessageGroup;
+      result = RegisterBufferRing(kMessageGroup, 0);
+    }
   }
-  buffer_ring_ = static_cast<io_uring_buf_ring*>(memory);
-  io_uring_buf_reg registration = {};
-  registration.ring_addr = reinterpret_cast<uint64_t>(buffer_ring_);
-  registration.ring_entries = pool_->count();
-  registration.bgid = kBufferGroup;
-  const int result = io_uring_register_buf_ring(&ring_, &registration, 0);
+  // A kernel without them.
+  if (result == -EINVAL) {
+    incremental = false;
+    result = RegisterBufferRing(kBufferGroup, 0);
+  }
   if (result < 0) {
     return internal::Diagnose(-result, internal::ReadKernelState(),
                               "io_uring_register");
   }
-  pool_->Attach(this);  // Provides every buffer.
+  pool_->Attach(this, incremental);  // Provides buffers.
   return absl::OkStatus();
 }
 
+// 0 or a negated errno.
+int UringBackend::RegisterBufferRing(uint16_t group, uint16_t flags) {
+  BufferRing& ring = buffer_rings_[group];
+  if (ring.ring == nullptr) {
+    ring.bytes = pool_->count() * sizeof(io_uring_buf);
+    void* memory = mmap(nullptr, ring.bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return -ENOMEM;
+    ring.ring = static_cast<io_uring_buf_ring*>(memory);
+  }
+  io_uring_buf_reg registration = {};
+  registration.ring_addr = reinterpret_cast<uint64_t>(ring.ring);
+  registration.ring_entries = pool_->count();
+  registration.bgid = group;
+  registration.pad = flags;
+  return io_uring_register_buf_ring(&ring_, &registration, 0);
+}
+
 void UringBackend::ProvideBuffer(uint32_t id) {
+  BufferRing& ring =
+      buffer_rings_[pool_->incremental() && pool_->whole(id) ? kMessageGroup
+                                                             : kBufferGroup];
   // Not io_uring_buf_ring_add: it writes `resv` too, which in the first slot
   // is the tail.
-  io_uring_buf* slot = &buffer_ring_->bufs[buffer_tail_ & (pool_->count() - 1)];
+  io_uring_buf* slot = &ring.ring->bufs[ring.tail & (pool_->count() - 1)];
   slot->addr = reinterpret_cast<uint64_t>(pool_->buffer(id));
   slot->len = pool_->buffer_bytes();
   slot->bid = static_cast<uint16_t>(id);
-  ++buffer_tail_;
-  __atomic_store_n(&buffer_ring_->tail, buffer_tail_, __ATOMIC_RELEASE);
+  ++ring.tail;
+  __atomic_store_n(&ring.ring->tail, ring.tail, __ATOMIC_RELEASE);
 }
 
 absl::Status UringBackend::Turn(const Wait& wait,
@@ -206,7 +241,7 @@ absl::Status UringBackend::Turn(const Wait& wait,
   // Waiting beside completions that are there already would be a stall; so
   // would waiting with requests that an interrupted turn left behind.
   const bool sleeps =
-      wait.ns > 0 && !Posted() && !silent_left_ && waiting_.empty();
+      wait.ns > 0 && Ready() == 0 && !silent_left_ && waiting_.empty();
   absl::Status status;
   if (sleeps) {
     status = Sleep(wait);
@@ -214,10 +249,10 @@ absl::Status UringBackend::Turn(const Wait& wait,
     status = Enter(0, IORING_ENTER_GETEVENTS, 0);
   }
   if (!status.ok()) return status;
-  size_t reaped = Reap(batch);
-  status = Drain(reaped, batch);
+  status = Drain(batch);
   if (!status.ok()) return status;
   ResolveSilentSends(batch);
+  CancelAgain();
   silent_left_ = !silent_.empty();
   if (poll_fd_ >= 0) {
     // What comes after the harvest and before this shows in HasWork().
@@ -233,20 +268,22 @@ absl::Status UringBackend::Turn(const Wait& wait,
   return absl::OkStatus();
 }
 
-bool UringBackend::Posted() const {
-  return __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE) != *ring_.cq.khead;
+uint32_t UringBackend::Ready() const {
+  return __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE) - *ring_.cq.khead;
 }
 
 // Gathers by a plain wait with a timeout, and not by the minimum wait of Linux
 // 6.12, which may outlast its time where others have fixed it not
 // (liburing#1477): the second call is rare, because what is gathered for was
-// expected several times over.
+// expected several times over. Where something is ready already the loop is
+// not idle: what gathers by itself is taken without a wait.
 absl::Status UringBackend::Sleep(const Wait& wait) {
-  if (wait.gather_ns > 0) {
+  if (wait.gather_ns > 0 && SqFlags() == 0) {
     stats_->gathers.Add(1);
     absl::Status status =
         Enter(wait.gather, IORING_ENTER_GETEVENTS, wait.gather_ns);
-    if (!status.ok() || Posted() || SqFlags() != 0 || try_again_) return status;
+    if (!status.ok() || Ready() > 0 || SqFlags() != 0 || try_again_)
+      return status;
     if (wait.ns == wait.gather_ns) return status;
     return Enter(1, IORING_ENTER_GETEVENTS,
                  wait.ns == kForever ? kForever : wait.ns - wait.gather_ns);
@@ -254,54 +291,79 @@ absl::Status UringBackend::Sleep(const Wait& wait) {
   return Enter(1, IORING_ENTER_GETEVENTS, wait.ns);
 }
 
-// The drain rule: takes everything that has completed, in however many passes
-// the kernel needs to post it. Nothing is dispatched meanwhile, so what there
-// is to take is bounded by the operations and buffers in flight.
-absl::Status UringBackend::Drain(size_t reaped, std::vector<Harvested>* batch) {
-  bool overflown = false;
-  for (int pass = 0; pass < kDrainPassesMax; ++pass) {
-    const uint32_t flags = SqFlags();
-    absl::Status status;
-    if ((flags & IORING_SQ_CQ_OVERFLOW) != 0) {
-      // Completions wait in the kernel for room in the CQ, which is empty now.
-      if (!overflown) stats_->cq_overflows.Add(1);
-      overflown = true;
-      status = Enter(0, IORING_ENTER_GETEVENTS, 0);
-    } else if ((flags & IORING_SQ_TASKRUN) != 0 ||
-               (pass == 0 && reaped >= kTaskWorkCap)) {
-      // Only a large wait_nr lifts the cap on task work.
-      status = Enter(cq_entries_, IORING_ENTER_GETEVENTS, 0);
-    } else {
-      return absl::OkStatus();
-    }
+// The drain rule: takes all that had completed when the turn began to look.
+//
+// The kernel runs as much task work as a call waits for, and kTaskWorkCap at
+// least. Waiting for as many completions as lie in the CQ already lifts the cap
+// and returns at once; a larger number would put the thread to sleep, whatever
+// the timeout (15 us of CPU with zero). A pass that brings less than its cap
+// has left nothing behind; what completes meanwhile is the next turn's, which
+// waits for nothing.
+absl::Status UringBackend::Drain(std::vector<Harvested>* batch) {
+  uint32_t cap = kTaskWorkCap;
+  uint32_t before = 0;
+  for (;;) {
+    const uint32_t ready = Ready();
+    if (ready - before < cap || (SqFlags() & IORING_SQ_TASKRUN) == 0) break;
+    before = ready;
+    cap = std::min(ready, cq_entries_);
+    absl::Status status = Enter(cap, IORING_ENTER_GETEVENTS, 0);
     if (!status.ok()) return status;
-    const size_t more = Reap(batch);
-    if (more == 0 && (SqFlags() & IORING_SQ_CQ_OVERFLOW) == 0) break;
+  }
+  Reap(batch);
+  if ((SqFlags() & IORING_SQ_CQ_OVERFLOW) == 0) [[likely]] {
+    return absl::OkStatus();
+  }
+  return FlushOverflow(batch);
+}
+
+// Completions wait in the kernel for room in the CQ, which is empty now.
+absl::Status UringBackend::FlushOverflow(std::vector<Harvested>* batch) {
+  stats_->cq_overflows.Add(1);
+  for (int pass = 0; pass < kFlushPassesMax; ++pass) {
+    absl::Status status = Enter(0, IORING_ENTER_GETEVENTS, 0);
+    if (!status.ok()) return status;
+    Reap(batch);
+    if ((SqFlags() & IORING_SQ_CQ_OVERFLOW) == 0) break;
   }
   return absl::OkStatus();
 }
 
-size_t UringBackend::Reap(std::vector<Harvested>* batch) {
+void UringBackend::Reap(std::vector<Harvested>* batch) {
   uint32_t head = *ring_.cq.khead;
   const uint32_t tail = __atomic_load_n(ring_.cq.ktail, __ATOMIC_ACQUIRE);
-  const uint32_t count = tail - head;
   const uint32_t mask = ring_.cq.ring_mask;
   const size_t before = batch->size();
-  batch->resize(before + count);
+  batch->resize(before + (tail - head));
   Harvested* next = batch->data() + before;
   for (; head != tail; ++head) {
     const io_uring_cqe& cqe = ring_.cq.cqes[head & mask];
-    uint64_t data = cqe.user_data;
-    if (data == kIgnored) continue;
-    if ((data & kSilentTag) != 0) {
-      data &= ~kSilentTag;
-      reinterpret_cast<Operation*>(data)->silent_ = false;
+    auto* op = reinterpret_cast<Operation*>(cqe.user_data &
+                                            ~(kSilentTag | kCancelTag));
+    if ((cqe.user_data & kCancelTag) != 0) {
+      if (cqe.res == -ENOENT) cancel_again_.push_back(op);
+      continue;
     }
-    *next++ = {reinterpret_cast<Operation*>(data), {cqe.res, cqe.flags}};
+    if ((cqe.user_data & kSilentTag) != 0) op->silent_ = false;
+    if ((cqe.flags & IORING_CQE_F_MORE) == 0) {
+      op->harvested_ = true;
+      if (!cancelling_.empty()) [[unlikely]] {
+        cancelling_.erase(op);
+      }
+    }
+    *next++ = {op, {cqe.res, cqe.flags}};
   }
   batch->resize(static_cast<size_t>(next - batch->data()));
   __atomic_store_n(ring_.cq.khead, head, __ATOMIC_RELEASE);
-  return count;
+}
+
+// The kernel does not find an operation between two tries at it: the one that
+// ends is over by now, and the one that does not is cancelled again.
+void UringBackend::CancelAgain() {
+  for (Operation* op : cancel_again_) {
+    if (cancelling_.contains(op)) Cancel(op);
+  }
+  cancel_again_.clear();
 }
 
 // A silent send that was submitted and posted nothing has sent everything: it
@@ -320,12 +382,14 @@ void UringBackend::ResolveSilentSends(std::vector<Harvested>* batch) {
       continue;
     }
     send.op->silent_ = false;
+    send.op->harvested_ = true;
     batch->push_back({send.op, {static_cast<int32_t>(send.length), 0}});
   }
   silent_.resize(kept);
 }
 
 void UringBackend::Submit(Operation* op, const Request& request) {
+  op->harvested_ = false;
   if (room_ == 0) [[unlikely]] {
     SubmitWithoutRoom(op, request);
     return;
@@ -344,7 +408,9 @@ void UringBackend::Submit(Operation* op, const Request& request) {
 }
 
 void UringBackend::Cancel(Operation* op) {
-  if (op->silent_) return;  // Ends by itself with the next submission.
+  // A silent send ends by itself with the next submission.
+  if (op->silent_ || op->harvested_) return;
+  cancelling_.insert(op);
   if (room_ == 0 && !MakeRoom()) [[unlikely]] {
     waiting_.push_back({op, {}, /*cancel=*/true});
     return;
@@ -381,6 +447,7 @@ void UringBackend::PrepareMore(io_uring_sqe* sqe, Operation* op,
       break;
     case OpKind::kReceive:
       if (faults_ && room_ > 0 && faults_->CancelsReceive()) {
+        cancelling_.insert(op);
         PrepareCancel(NextSqe(), op);
       }
       break;
@@ -412,6 +479,8 @@ void UringBackend::PrepareMore(io_uring_sqe* sqe, Operation* op,
           (request.flags & kSyncData) != 0 ? IORING_FSYNC_DATASYNC : 0;
       break;
     case OpKind::kReceiveMessage:
+      sqe->buf_group = message_group_;
+      [[fallthrough]];
     case OpKind::kSendMessage:
       sqe->len = 1;  // One msghdr.
       break;
@@ -427,7 +496,7 @@ void UringBackend::PrepareCancel(io_uring_sqe* sqe, Operation* op) {
   sqe->fd = -1;
   sqe->addr = reinterpret_cast<uint64_t>(op);
   sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-  sqe->user_data = kIgnored;
+  sqe->user_data = reinterpret_cast<uint64_t>(op) | kCancelTag;
 }
 
 // REQUIRES: room_ > 0.

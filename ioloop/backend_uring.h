@@ -2,6 +2,7 @@
 #ifndef RINGPLANE_IOLOOP_BACKEND_URING_H_
 #define RINGPLANE_IOLOOP_BACKEND_URING_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,6 +14,7 @@
 // compiled as C++, puts the buffers of a buffer ring 8 bytes too far.
 #include <liburing.h>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ioloop/backend.h"
@@ -24,11 +26,11 @@ namespace ioloop {
 
 class UringBackend final : public Backend {
  public:
-  // `pool` and `stats` outlive the backend; `fault_seed` as Loop::Options.
+  // `pool` and `stats` outlive the backend; the others as Loop::Options.
   // Errors as Loop::Create.
   static absl::StatusOr<std::unique_ptr<UringBackend>> Create(
-      uint32_t sq_entries, uint32_t cq_entries, uint64_t fault_seed,
-      BufferPool* pool, LoopStats* stats);
+      uint32_t sq_entries, uint32_t cq_entries, bool incremental_buffers,
+      uint64_t fault_seed, BufferPool* pool, LoopStats* stats);
   ~UringBackend() override;
 
   // See Loop::Options::busy_poll; 0 or a negated errno.
@@ -49,6 +51,12 @@ class UringBackend final : public Backend {
     uint32_t length;
     uint32_t position;  // Of its SQE: submitted once the SQ head is past it.
   };
+  // Buffers for the kernel to take, by group.
+  struct BufferRing {
+    io_uring_buf_ring* ring = nullptr;
+    size_t bytes = 0;
+    uint16_t tail = 0;
+  };
   // What did not fit the SQ because the kernel would not take more.
   struct Waiting {
     Operation* op;
@@ -58,8 +66,10 @@ class UringBackend final : public Backend {
 
   UringBackend(BufferPool* pool, LoopStats* stats)
       : pool_(pool), stats_(stats) {}
-  absl::Status Init(uint32_t sq_entries, uint32_t cq_entries);
-  absl::Status RegisterBuffers();
+  absl::Status Init(uint32_t sq_entries, uint32_t cq_entries,
+                    bool incremental_buffers);
+  absl::Status RegisterBuffers(bool incremental);
+  int RegisterBufferRing(uint16_t group, uint16_t flags);
 
   io_uring_sqe* NextSqe();
   bool MakeRoom();
@@ -70,13 +80,15 @@ class UringBackend final : public Backend {
   void SubmitWaiting();
   uint32_t Unsubmitted() const;
   uint32_t SqFlags() const;
-  bool Posted() const;
+  uint32_t Ready() const;
   absl::Status Sleep(const Wait& wait);
   // io_uring_enter(2). OK as well when the kernel wants us to come again.
   absl::Status Enter(uint32_t wait_nr, uint32_t flags, int64_t wait_ns);
-  size_t Reap(std::vector<Harvested>* batch);
-  absl::Status Drain(size_t reaped, std::vector<Harvested>* batch);
+  void Reap(std::vector<Harvested>* batch);
+  absl::Status Drain(std::vector<Harvested>* batch);
+  absl::Status FlushOverflow(std::vector<Harvested>* batch);
   void ResolveSilentSends(std::vector<Harvested>* batch);
+  void CancelAgain();
 
   io_uring ring_ = {};
   bool ring_ready_ = false;
@@ -88,13 +100,15 @@ class UringBackend final : public Backend {
   bool silent_left_ = false;  // The last turn could not submit all sends.
   std::vector<SilentSend> silent_;
   std::vector<Waiting> waiting_;
+  // Cancelled, and not yet ended.
+  absl::flat_hash_set<Operation*> cancelling_;
+  std::vector<Operation*> cancel_again_;
   std::optional<internal::Faults> faults_;
   BufferPool* pool_;
   LoopStats* stats_;
-  io_uring_buf_ring* buffer_ring_ = nullptr;
-  size_t buffer_ring_bytes_ = 0;
-  uint16_t buffer_tail_ = 0;
-  mutable int poll_fd_ = -1;  // An eventfd, once somebody asked for fd().
+  std::array<BufferRing, 2> buffer_rings_;
+  uint16_t message_group_ = 0;  // Of kReceiveMessage.
+  mutable int poll_fd_ = -1;    // An eventfd, once somebody asked for fd().
 };
 
 }  // namespace ioloop

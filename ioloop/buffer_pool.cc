@@ -13,6 +13,19 @@
 #include "ioloop/stats.h"
 
 namespace ioloop {
+namespace {
+
+// The backend's buffers beyond one for each receive, for those that bring more
+// than fits one.
+constexpr uint64_t kSpareBuffers = 64;
+
+// Of buffers that receives share, few are enough.
+constexpr uint64_t kReceivesPerBuffer = 16;
+constexpr uint64_t kSpareIncremental = 16;
+
+constexpr size_t kPiecesPerBlock = 128;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<BufferPool>> BufferPool::Create(
     uint32_t count, uint32_t buffer_bytes, LoopStats* stats) {
@@ -46,39 +59,63 @@ BufferPool::BufferPool(uint32_t count, uint32_t buffer_bytes, LoopStats* stats)
       stats_(stats) {}
 
 BufferPool::~BufferPool() {
-  RINGPLANE_CHECK(lent_ == 0 && copies_ == 0,
+  RINGPLANE_CHECK(lent_ == 0 && pieces_lent_ == 0 && copies_ == 0,
                   "ReceivedBytes outlived their loop");
   if (memory_ == nullptr) return;
   internal::Unpoison(memory_, memory_bytes_);
   munmap(memory_, memory_bytes_);
 }
 
-void BufferPool::Attach(Backend* backend) {
+void BufferPool::Attach(Backend* backend, bool incremental) {
   backend_ = backend;
-  for (uint32_t id = 0; id < count_; ++id) {
+  if (incremental) pieces_ = std::make_unique<Pieces[]>(count_);
+  for (uint32_t id = count_; id-- > 0;) {
     chunks_[id].pool = this;
     chunks_[id].id = id;
+    chunks_[id].next = free_;
+    free_ = &chunks_[id];
     PoisonBuffer(id);
-    backend_->ProvideBuffer(id);
   }
+  ProvideMore();
 }
 
-internal::Chunk* BufferPool::Take(uint32_t id, uint32_t size) {
+void BufferPool::ProvideMore() {
+  if (incremental()) [[unlikely]] {
+    ProvideIncremental();
+    return;
+  }
+  const uint64_t wanted = receives_ + messages_ + kSpareBuffers;
+  while (provided_ < wanted && free_ != nullptr) ProvideOne(/*whole=*/false);
+}
+
+// REQUIRES: free_ != nullptr.
+void BufferPool::ProvideOne(bool whole) {
+  internal::Chunk* chunk = free_;
+  free_ = chunk->next;
+  if (incremental()) {
+    pieces_[chunk->id] = {.whole = whole};
+    if (whole) ++whole_;
+  }
+  Provide(chunk->id);
+}
+
+void BufferPool::Provide(uint32_t id) {
+  ++provided_;
+  backend_->ProvideBuffer(id);
+}
+
+internal::Chunk* BufferPool::Take(uint32_t id, uint32_t size, bool more) {
   RINGPLANE_CHECK(id < count_ && size <= buffer_bytes_,
                   "the kernel filled a buffer that is not ours");
+  if (incremental()) [[unlikely]] {
+    return TakePiece(id, size, more);
+  }
+  --provided_;
   UnpoisonBuffer(id, size);
-  if (count_ - lent_ - 1 < copy_below_) [[unlikely]] {
-    stats_->buffers_copied.Add(1);
-    void* memory = ::operator new(sizeof(internal::Chunk) + size);
-    auto* copy = new (memory) internal::Chunk;
-    copy->pool = this;
-    copy->data = static_cast<char*>(memory) + sizeof(internal::Chunk);
-    copy->size = size;
-    copy->id = internal::Chunk::kCopied;
-    memcpy(copy->data, buffer(id), size);
-    ++copies_;
+  if (Scarce()) [[unlikely]] {
+    internal::Chunk* copy = Copy(buffer(id), size);
     PoisonBuffer(id);
-    backend_->ProvideBuffer(id);
+    Provide(id);
     return copy;
   }
   ++lent_;
@@ -86,7 +123,21 @@ internal::Chunk* BufferPool::Take(uint32_t id, uint32_t size) {
   chunk->next = nullptr;
   chunk->data = buffer(id);
   chunk->size = size;
+  ProvideMore();
   return chunk;
+}
+
+internal::Chunk* BufferPool::Copy(const char* data, uint32_t size) {
+  stats_->buffers_copied.Add(1);
+  void* memory = ::operator new(sizeof(internal::Chunk) + size);
+  auto* copy = new (memory) internal::Chunk;
+  copy->pool = this;
+  copy->data = static_cast<char*>(memory) + sizeof(internal::Chunk);
+  copy->size = size;
+  copy->id = internal::Chunk::kCopied;
+  memcpy(copy->data, data, size);
+  ++copies_;
+  return copy;
 }
 
 void BufferPool::Return(internal::Chunk* chunk) {
@@ -95,9 +146,96 @@ void BufferPool::Return(internal::Chunk* chunk) {
     ::operator delete(chunk);
     return;
   }
+  if (incremental()) [[unlikely]] {
+    ReturnPiece(chunk);
+    return;
+  }
   --lent_;
-  PoisonBuffer(chunk->id);
-  if (backend_ != nullptr) backend_->ProvideBuffer(chunk->id);
+  Recycle(chunk->id);
+}
+
+void BufferPool::Recycle(uint32_t id) {
+  PoisonBuffer(id);
+  chunks_[id].next = free_;
+  free_ = &chunks_[id];
+  if (backend_ != nullptr) ProvideMore();
+}
+
+// A quarter of the buffers is not given to streams: datagrams need some, and
+// what was provided is not had back before it is full.
+void BufferPool::ProvideIncremental() {
+  const uint64_t shared = std::min<uint64_t>(
+      receives_ / kReceivesPerBuffer + kSpareIncremental, count_ - count_ / 4);
+  while (provided_ - whole_ < shared && free_ != nullptr) {
+    ProvideOne(/*whole=*/false);
+  }
+  if (messages_ == 0) return;
+  while (whole_ < messages_ + kSpareBuffers && free_ != nullptr) {
+    ProvideOne(/*whole=*/true);
+  }
+}
+
+// A buffer counts as lent when the backend is done with it and pieces are out.
+internal::Chunk* BufferPool::TakePiece(uint32_t id, uint32_t size, bool more) {
+  Pieces& pieces = pieces_[id];
+  // A receive that brought nothing has left the buffer as it was, whatever some
+  // kernels say; a datagram's is its own.
+  const bool full = pieces.whole || (!more && size > 0);
+  char* const data = buffer(id) + pieces.filled;
+  RINGPLANE_CHECK(!pieces.full && size <= buffer_bytes_ - pieces.filled,
+                  "the kernel filled a buffer past its end");
+  pieces.filled += size;
+  internal::Unpoison(data, size);
+  internal::Chunk* chunk;
+  if (Scarce()) [[unlikely]] {
+    chunk = Copy(data, size);
+    internal::Poison(data, size);
+  } else {
+    chunk = NewPiece();
+    chunk->next = nullptr;
+    chunk->data = data;
+    chunk->size = size;
+    chunk->id = id;
+    ++pieces.lent;
+    ++pieces_lent_;
+  }
+  if (full) {
+    pieces.full = true;
+    --provided_;
+    if (pieces.whole) --whole_;
+    if (pieces.lent > 0) {
+      ++lent_;
+      ProvideMore();
+    } else {
+      Recycle(id);
+    }
+  }
+  return chunk;
+}
+
+internal::Chunk* BufferPool::NewPiece() {
+  if (free_pieces_ == nullptr) {
+    piece_blocks_.push_back(
+        std::make_unique<internal::Chunk[]>(kPiecesPerBlock));
+    for (size_t i = 0; i < kPiecesPerBlock; ++i) {
+      internal::Chunk* chunk = &piece_blocks_.back()[i];
+      chunk->pool = this;
+      chunk->next = free_pieces_;
+      free_pieces_ = chunk;
+    }
+  }
+  return std::exchange(free_pieces_, free_pieces_->next);
+}
+
+void BufferPool::ReturnPiece(internal::Chunk* chunk) {
+  Pieces& pieces = pieces_[chunk->id];
+  internal::Poison(chunk->data, chunk->size);
+  chunk->next = free_pieces_;
+  free_pieces_ = chunk;
+  --pieces_lent_;
+  if (--pieces.lent > 0 || !pieces.full) return;
+  --lent_;
+  Recycle(chunk->id);
 }
 
 void BufferPool::AddStarved(internal::Starved* starved) {

@@ -25,7 +25,8 @@ absl::Status ProbeKernel() {
   LoopStats stats;
   auto pool = BufferPool::Create(8, 4096, &stats);
   if (!pool.ok()) return pool.status();
-  return UringBackend::Create(8, 16, /*fault_seed=*/0, pool->get(), &stats)
+  return UringBackend::Create(8, 16, /*incremental_buffers=*/false,
+                              /*fault_seed=*/0, pool->get(), &stats)
       .status();
 }
 

@@ -91,6 +91,8 @@ inline constexpr uint32_t kFeatureNoIowait = 1u << 17;       // Linux 6.15
 inline constexpr uint32_t kSetupNoSqArray = 1u << 16;        // Linux 6.6
 inline constexpr uint32_t kRegisterNapi = 27;                // Linux 6.9
 inline constexpr uint32_t kUnregisterNapi = 28;
+// IORING_CQE_F_BUF_MORE. Linux 6.12.
+inline constexpr uint32_t kCompletionBufferIncremental = 1u << 4;
 // io_uring_buf_reg::flags, which liburing 2.3 calls `pad`. Linux 6.12.
 inline constexpr uint16_t kBufferRingIncremental = 2;
 

@@ -27,6 +27,9 @@ constinit thread_local Loop* t_current = nullptr;
 // Work queued by work at the end of a turn belongs to the turn, this often.
 constexpr int kTurnEndRounds = 16;
 
+// Receives that found no buffer go on within the turn, this often.
+constexpr int kStarvedRounds = 16;
+
 int64_t ToNanoseconds(absl::Duration duration) {
   if (duration >= absl::Hours(24 * 365)) return Backend::kForever;
   return std::max<int64_t>(0, absl::ToInt64Nanoseconds(duration));
@@ -147,6 +150,7 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
   int64_t wait_ns = WaitBudget(max_wait_ns);
   if (wait_ns > 0 && !mailbox_->PrepareSleep()) wait_ns = 0;
   skip_wait_ = false;
+  ProvideBuffers();
   absl::Status status = backend_->Turn(wait_policy_->Plan(wait_ns), &batch_);
   mailbox_->EndSleep();
   now_ns_ = ReadClock();
@@ -155,9 +159,11 @@ absl::Status Loop::Turn(int64_t max_wait_ns) {
 
   in_turn_ = true;
   ++turn_;
-  stats_.CountTurn(batch_.size());
   activity_->Start(now_ns_);
+  uint64_t harvested = batch_.size();
   Dispatch();
+  if (status.ok()) status = HarvestStarved(&harvested);
+  stats_.CountTurn(harvested);
   if (!next_turn_.empty()) RunAll(&next_turn_);
   if (timers_->next_deadline_ns() <= now_ns_) {
     Enter(HandlerKind::kTimer);
@@ -258,6 +264,30 @@ void Loop::Dispatch() {
     activity_->Count(HandlerOf(kind), static_cast<uint64_t>(next - first));
   }
   batch_.clear();
+}
+
+void Loop::ProvideBuffers() {
+  buffers_->ProvideFor(
+      in_flight_[static_cast<size_t>(OpKind::kReceive)],
+      in_flight_[static_cast<size_t>(OpKind::kReceiveMessage)]);
+}
+
+// Handlers have returned buffers by now, so what was ready and found none can
+// be had in this turn, too.
+absl::Status Loop::HarvestStarved(uint64_t* harvested) {
+  for (int round = 0; round < kStarvedRounds; ++round) {
+    const bool starving = buffers_->starving();
+    if (!starving && exhausted_ == stats_.buffers_exhausted) break;
+    exhausted_ = stats_.buffers_exhausted;
+    if (starving) buffers_->WakeStarved();
+    ProvideBuffers();
+    absl::Status status = backend_->Turn(Wait(), &batch_);
+    if (!status.ok()) return status;
+    *harvested += batch_.size();
+    Dispatch();
+  }
+  exhausted_ = stats_.buffers_exhausted;
+  return absl::OkStatus();
 }
 
 void Loop::Submit(Operation* op, const Request& request) {

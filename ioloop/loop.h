@@ -82,9 +82,17 @@ class Loop {
     // Overflow loses nothing but costs; `stats().cq_overflows` counts it.
     uint32_t cq_entries = 65536;
     // Receive buffers shared by every stream of the loop: `buffer_count` (a
-    // power of two, at most 32768) of `buffer_bytes` each.
-    uint32_t buffer_count = 1024;
+    // power of two, at most 32768) of `buffer_bytes` each. Memory that nothing
+    // was ever received into is not touched, and no more buffers are in use
+    // than receives are armed and buffers lent, but for a few.
+    uint32_t buffer_count = 4096;
     uint32_t buffer_bytes = 16384;
+    // Whether receives of streams share buffers, each going on where the one
+    // before ended, where the backend can: io_uring since Linux 6.15 (6.12 has
+    // it, and may tell completions out of order). For many sockets with small
+    // messages it touches less memory. Bytes that are held keep their whole
+    // buffer; with fewer than 4 buffers it has no effect.
+    bool incremental_buffers = false;
     // The longest that a completion may be kept waiting for others, so that one
     // wake-up takes several. Used only while it pays: not when completions are
     // rarer than this, and not when the loop hardly sleeps. Zero: the first
@@ -268,6 +276,8 @@ class Loop {
   int64_t CountBusy(int64_t now_ns);
   absl::Status Turn(int64_t max_wait_ns);
   void Dispatch();
+  void ProvideBuffers();
+  absl::Status HarvestStarved(uint64_t* harvested);
   void ResumeReady();
   void QueueTurnEnd(TurnEnd* work, std::vector<TurnEnd*>* queue);
   void RunAll(std::vector<TurnEnd*>* queue);
@@ -299,6 +309,7 @@ class Loop {
   std::array<size_t, kOpKinds> in_flight_ = {};  // By OpKind.
   size_t own_in_flight_ = 0;
   size_t orphans_ = 0;
+  uint64_t exhausted_ = 0;  // stats_.buffers_exhausted, as last looked at.
   int64_t now_ns_ = 0;
   uint32_t turn_ = 0;
   bool in_turn_ = false;

@@ -63,6 +63,8 @@ inline constexpr uint32_t kCompletionMore = 1u << 1;
 // The buffer of a receive is `flags >> kCompletionBufferShift`.
 inline constexpr uint32_t kCompletionBuffer = 1u << 0;
 inline constexpr uint32_t kCompletionBufferShift = 16;
+// Of a receive into an incremental buffer: later ones go on in it.
+inline constexpr uint32_t kCompletionBufferMore = 1u << 4;
 // Of a receive on io_uring: the socket has more.
 inline constexpr uint32_t kCompletionSocketNonEmpty = 1u << 2;
 
@@ -103,6 +105,8 @@ class Operation {
   bool in_flight_ = false;
   // A send that leaves no completion entry when it succeeds.
   bool silent_ = false;
+  // Its final completion is on its way to the handler.
+  bool harvested_ = false;
   OpKind kind_ = OpKind::kNop;
   // Where a readiness backend keeps the request while it waits.
   uint32_t slot_ = UINT32_MAX;

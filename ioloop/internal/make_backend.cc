@@ -28,6 +28,7 @@ void NoBusyPoll(const std::string& why, std::string* lost) {
 Made MakeUring(const Loop::Options& options, BufferPool* pool, LoopStats* stats,
                std::string* lost) {
   auto backend = UringBackend::Create(options.sq_entries, options.cq_entries,
+                                      options.incremental_buffers,
                                       options.fault_seed, pool, stats);
   if (!backend.ok()) return backend.status();
   if (options.busy_poll > absl::ZeroDuration()) {

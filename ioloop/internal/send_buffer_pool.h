@@ -51,8 +51,8 @@ class SendBufferPool {
   static void TakeFromKernel(const SendBuffer& buffer);
 
  private:
-  static constexpr size_t kSmallest = 1024;
-  static constexpr uint32_t kKeptClasses = 11;  // Up to 1 MiB.
+  static constexpr size_t kSmallest = 256;
+  static constexpr uint32_t kKeptClasses = 13;  // Up to 1 MiB.
   static constexpr size_t kKeptBytesPerClass = 8 << 20;
   // Of memory that holds `bytes` and what stands in front of them.
   static uint32_t ClassOf(size_t bytes);

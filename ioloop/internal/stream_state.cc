@@ -77,8 +77,9 @@ void StreamState::TakeCompletion(Completion completion) {
   const int32_t result = completion.result;
   if ((completion.flags & kCompletionBuffer) != 0) {
     const uint32_t id = completion.flags >> kCompletionBufferShift;
-    Chunk* chunk = loop->buffers().Take(
-        id, result > 0 ? static_cast<uint32_t>(result) : 0);
+    Chunk* chunk =
+        loop->buffers().Take(id, result > 0 ? static_cast<uint32_t>(result) : 0,
+                             (completion.flags & kCompletionBufferMore) != 0);
     if (result <= 0 || closing || abandoned) {
       loop->buffers().Return(chunk);
     } else {

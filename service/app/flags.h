@@ -50,6 +50,7 @@ ABSL_DECLARE_FLAG(uint32_t, sq_entries);
 ABSL_DECLARE_FLAG(uint32_t, cq_entries);
 ABSL_DECLARE_FLAG(uint32_t, receive_buffers);
 ABSL_DECLARE_FLAG(uint32_t, receive_buffer_bytes);
+ABSL_DECLARE_FLAG(bool, incremental_buffers);
 ABSL_DECLARE_FLAG(std::string, io_backend);
 ABSL_DECLARE_FLAG(uint32_t, epoll_batch);
 ABSL_DECLARE_FLAG(absl::Duration, latency_budget);

@@ -320,6 +320,7 @@ absl::StatusOr<ioloop::LoopGroup::Options> GetLoopGroupOptions() {
   options.loop.latency_budget = absl::GetFlag(FLAGS_latency_budget);
   options.loop.busy_poll = absl::GetFlag(FLAGS_busy_poll);
   options.loop.stall_threshold = absl::GetFlag(FLAGS_stall_threshold);
+  options.loop.incremental_buffers = absl::GetFlag(FLAGS_incremental_buffers);
   absl::Status status =
       Checks()
           .Range("loops", options.loops, 0, 1024)

@@ -96,6 +96,8 @@ TEST_F(OptionsTest, DefaultsAreThoseOfTheLibraries) {
   ASSERT_TRUE(loops.ok()) << loops.status();
   EXPECT_EQ(loops->loop.cq_entries, ioloop::Loop::Options().cq_entries);
   EXPECT_EQ(loops->loop.buffer_count, ioloop::Loop::Options().buffer_count);
+  EXPECT_EQ(loops->loop.incremental_buffers,
+            ioloop::Loop::Options().incremental_buffers);
   EXPECT_EQ(loops->loop.backend, ioloop::Loop::Options().backend);
   EXPECT_EQ(loops->loop.epoll_batch, ioloop::Loop::Options().epoll_batch);
   EXPECT_EQ(loops->loop.latency_budget, ioloop::Loop::Options().latency_budget);
