@@ -58,8 +58,8 @@ class Receiver {
   static Counts counts;
   RawRing::Options options;
   const int64_t sockets = args.Get("sockets", 1000);
-  options.buffer_count = static_cast<uint32_t>(
-      args.Get("buffers", BufferCount(sockets)));
+  options.buffer_count =
+      static_cast<uint32_t>(args.Get("buffers", BufferCount(sockets)));
   options.buffer_bytes = static_cast<uint32_t>(
       std::bit_ceil(static_cast<uint64_t>(args.Get("buffer", 2048))));
   RawRing ring(options, &counts);

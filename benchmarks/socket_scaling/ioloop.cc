@@ -1,12 +1,15 @@
 // The loop under study, used as its examples use it, with its defaults.
 //
-//   ioloop echo [--latency-budget-us=U] [--epoll-batch=N]
+//   ioloop echo [--latency-budget-us=U] [--epoll-batch=N] [--incremental=1]
 //   ioloop pipelined ... --port=P --sockets=N --in-flight=W --message=BYTES
 //
 // A batch asks for the readiness backend, which then takes one batch of events
 // a turn, as other loops on epoll do.
+#include <malloc.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -26,8 +29,8 @@ std::unique_ptr<ioloop::Loop> MakeLoop(const Args& args) {
   ioloop::Loop::Options options;
   options.buffer_count =
       static_cast<uint32_t>(args.Get("buffers", options.buffer_count));
-  options.latency_budget =
-      absl::Microseconds(args.Get("latency-budget-us", 0));
+  options.incremental_buffers = args.Get("incremental", 0) != 0;
+  options.latency_budget = absl::Microseconds(args.Get("latency-budget-us", 0));
   const int64_t batch = args.Get("epoll-batch", 0);
   options.backend =
       batch > 0 ? ioloop::BackendKind::kEpoll : ioloop::BackendKind::kUring;
@@ -40,11 +43,36 @@ std::unique_ptr<ioloop::Loop> MakeLoop(const Args& args) {
   return *std::move(loop);
 }
 
+// What the heap gave for the coroutine that serves a socket.
+class FrameBytes {
+ public:
+  // Calls `spawn` for each of the first sockets; what most of them cost counts.
+  template <typename Spawn>
+  void Measure(Spawn&& spawn) {
+    if (sample_.size() == kSockets) return spawn();
+    const size_t before = mallinfo2().uordblks;
+    spawn();
+    sample_.push_back(mallinfo2().uordblks - before);
+    std::nth_element(
+        sample_.begin(),
+        sample_.begin() + static_cast<ptrdiff_t>(sample_.size() / 2),
+        sample_.end());
+    median_.store(sample_[sample_.size() / 2], std::memory_order_relaxed);
+  }
+  uint64_t Get() const { return median_.load(std::memory_order_relaxed); }
+
+ private:
+  static constexpr size_t kSockets = 63;
+  std::vector<size_t> sample_;
+  std::atomic<uint64_t> median_{0};
+};
+
 void StartReport(Reporter* reporter, const ioloop::Loop& loop,
-                 const Counts* counts) {
-  reporter->Start({counts}, [&loop](Reporter::Totals* totals) {
+                 const Counts* counts, const FrameBytes* frames = nullptr) {
+  reporter->Start({counts}, [&loop, frames](Reporter::Totals* totals) {
     totals->turns = loop.stats().turns;
     totals->syscalls = loop.stats().system_calls;
+    if (frames != nullptr) totals->frame_bytes = frames->Get();
   });
 }
 
@@ -67,12 +95,13 @@ ioloop::Task<> EchoClient(ioloop::Stream stream, Counts* counts) {
 }
 
 ioloop::Task<> Serve(ioloop::Listener* listener, ioloop::TaskGroup* clients,
-                     Counts* counts) {
+                     Counts* counts, FrameBytes* frames) {
   for (;;) {
     absl::StatusOr<ioloop::Stream> stream = co_await listener->Accept();
     if (!stream.ok()) Die(stream.status().ToString());
     SetReset(stream->fd());
-    clients->Spawn(EchoClient(*std::move(stream), counts));
+    frames->Measure(
+        [&] { clients->Spawn(EchoClient(*std::move(stream), counts)); });
   }
 }
 
@@ -82,10 +111,11 @@ ioloop::Task<> Serve(ioloop::Listener* listener, ioloop::TaskGroup* clients,
   const std::unique_ptr<ioloop::Loop> loop = MakeLoop(args);
   auto listener = ioloop::Listener::Bind(loop.get(), 0);
   if (!listener.ok()) Die(listener.status().ToString());
-  StartReport(&reporter, *loop, &counts);
+  FrameBytes frames;
+  StartReport(&reporter, *loop, &counts, &frames);
   Say("listening " + std::to_string(listener->local_address().port()));
   ioloop::TaskGroup tasks;
-  tasks.Spawn(Serve(&*listener, &tasks, &counts));
+  tasks.Spawn(Serve(&*listener, &tasks, &counts, &frames));
   static_cast<void>(loop->Run());
   Die("the loop ended");
 }

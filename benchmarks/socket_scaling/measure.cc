@@ -148,6 +148,9 @@ void Reporter::Report() const {
   if (totals.syscalls > 0) {
     line += " syscalls=" + std::to_string(totals.syscalls);
   }
+  if (totals.frame_bytes > 0) {
+    line += " frame_bytes=" + std::to_string(totals.frame_bytes);
+  }
   std::string latency;
   for (size_t i = 0; i < Histogram::kBuckets; ++i) {
     uint64_t count = 0;

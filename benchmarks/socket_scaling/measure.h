@@ -3,7 +3,7 @@
 //
 // On SIGUSR1 a program prints one line,
 //   report clock_ns=… user_us=… system_us=… bytes=… events=… turns=…
-//     syscalls=… latency=BUCKET:COUNT,…
+//     syscalls=… frame_bytes=… latency=BUCKET:COUNT,…
 // and the study takes the difference of two such lines. On SIGTERM it exits. A
 // thread of its own waits for the signals, so that nothing of this is seen by
 // the loop that is measured.
@@ -90,6 +90,8 @@ class Reporter {
   // For what is counted elsewhere: called before a report is printed.
   struct Totals {
     uint64_t bytes = 0, events = 0, turns = 0, syscalls = 0;
+    // Of the coroutine with which the program serves one socket.
+    uint64_t frame_bytes = 0;
   };
   using Refresh = std::function<void(Totals*)>;
 

@@ -4,6 +4,7 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt
+from matplotlib import ticker
 
 STYLE = {
     'floor': ('black', '--'), 'ioloop': ('tab:red', '-'),
@@ -135,6 +136,10 @@ def open_loop_plot(results, rows, folder):
             axes.plot([p50[0], p99[0]], [cpu, cpu], marker='o', markersize=4,
                       label=name, **style(name))
         axes.set_xscale('log')
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda value, _: f'{value:,.0f}')
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
+        axes.tick_params(axis='x', labelrotation=45, labelsize=7)
         axes.set_ylim(bottom=0)
         axes.set_title(f'{row["rate"]:,} messages/s over '
                        f'{row["sockets"]:,} sockets', fontsize=9)
@@ -162,7 +167,8 @@ def memory_plot(results, rows, folder):
     axes.set_yscale('log')
     axes.set_ylabel('user memory, bytes per socket')
     axes.set_title(point, fontsize=9)
-    axes.legend()
+    axes.set_ylim(1, 1e5)  # Room for the legend above the bars.
+    axes.legend(ncol=2, loc='upper left')
     return save(figure, folder, 'socket_scaling_memory')
 
 

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 
 namespace socket_scaling {
@@ -101,10 +102,15 @@ void RawRing::Send(uint32_t index, int fd, const void* data, uint32_t bytes) {
 void RawRing::SubmitAndWait(uint32_t wait) {
   if (Ready() > 0) wait = 0;
   Enter(wait, IORING_ENTER_GETEVENTS, /*no_wait=*/false);
-  // The drain rule: a large count to wait for lifts the cap on task work. Once:
-  // what arrives meanwhile is the next turn's, which waits for nothing.
-  if (Ready() >= kTaskWorkCap) {
-    Enter(ring_.cq.ring_entries, IORING_ENTER_GETEVENTS, /*no_wait=*/true);
+  // The drain rule: a count to wait for lifts the cap on task work, and one
+  // that is there already does not sleep. Until a call brings less than its
+  // cap: what arrives meanwhile is the next turn's, which waits for nothing.
+  uint32_t cap = kTaskWorkCap;
+  uint32_t before = 0;
+  while (Ready() - before >= cap && (SqFlags() & IORING_SQ_TASKRUN) != 0) {
+    before = Ready();
+    cap = std::min(before, ring_.cq.ring_entries);
+    Enter(cap, IORING_ENTER_GETEVENTS, /*no_wait=*/true);
   }
 }
 

@@ -50,19 +50,29 @@ class Results:
 
     def ratio(self, point, variant, base, column='cpu_us_per_message'):
         """The spread of the ratio within each repeat, or None."""
+        return self.pairs(point, variant, base, column, lambda a, b: a / b)
+
+
+    def difference(self, point, variant, base, column):
+        """The spread of the difference within each repeat, or None."""
+        return self.pairs(point, variant, base, column, lambda a, b: a - b)
+
+    def pairs(self, point, variant, base, column, combine):
         ours = self.by_key.get((point, variant), {})
         theirs = self.by_key.get((point, base), {})
-        ratios = [ours[repeat][column] / theirs[repeat][column]
+        values = [combine(ours[repeat][column], theirs[repeat][column])
                   for repeat in ours if repeat in theirs]
-        if not ratios:
+        if not values:
             return None
-        return statistics.median(ratios), min(ratios), max(ratios), len(ratios)
+        return statistics.median(values), min(values), max(values), len(values)
 
 
 def text(value):
     """Three significant digits."""
     if value is None:
         return ''
+    if value < 0:
+        return '-' + text(-value)
     if value >= 1000:
         return f'{value:,.0f}'
     if value >= 100:
@@ -89,7 +99,7 @@ def table(header, rows):
 # --- the figures that are aimed at ------------------------------------------
 
 
-def figures(results):
+def figures(results, budget_us):
     """(what, point, ratio or value with spread, goal) of every figure that the
     study is asked for; None where it was not measured."""
     found = []
@@ -97,27 +107,35 @@ def figures(results):
     def ratio(what, point, base, goal, variant='ioloop'):
         found.append((what, point, results.ratio(point, variant, base), goal))
 
+    def value(what, point, column, goal):
+        spread = results.spread(point, 'ioloop', column)
+        if spread:
+            spread += (len(results.rows(point, 'ioloop')),)
+        found.append((what, point, spread, goal))
+
     for sockets in (64, 1000, 10000):
         point = f'echo {sockets}'
         ratio('CPU, ioloop / floor', point, 'floor', 1.10)
         for peer in PEERS:
             ratio(f'CPU, ioloop / {peer}', point, peer, 1.0)
-        value = results.spread(point, 'ioloop', 'syscalls_per_message')
-        if value:
-            value += (len(results.rows(point, 'ioloop')),)
-        found.append(('enters per message, ioloop', point, value, 0.06))
+        value('enters per message, ioloop', point, 'syscalls_per_message', 0.06)
     ratio('CPU, ioloop / epoll-4096', 'pipelined 128/512', 'epoll-4096', 1.05)
     ratio('CPU, ioloop / epoll-128', 'pipelined 128/512', 'epoll-128', None)
     for connections, goal in ((512, 0.45), (1500, 0.33)):
         point = f'pipelined {connections}/4096'
         ratio('CPU, ioloop / epoll-128', point, 'epoll-128', goal)
         ratio('CPU, ioloop / epoll-4096', point, 'epoll-4096', 1.0)
-    ratio('CPU, ioloop / wait-for-one', 'open-loop 1000 at 40000/s', WAIT_ONE,
-          0.6)
+    partial = 'open-loop 1000 at 40000/s'
+    ratio('CPU, ioloop / wait-for-one', partial, WAIT_ONE, 0.6)
+    found.append(('p99 that the budget adds, µs', partial,
+                  results.difference(partial, 'ioloop', WAIT_ONE, 'p99_us'),
+                  budget_us))
     ratio('CPU near idle, ioloop / wait-for-one', 'open-loop 1000 at 1000/s',
           WAIT_ONE, 1.0)
     ratio('CPU saturated, with budget / wait-for-one', 'echo 1000', 'ioloop', 1.0,
           BUDGET)
+    value('library memory per idle socket, B', 'echo 10000',
+          'library_rss_bytes_per_socket', 256)
     return found
 
 
@@ -131,9 +149,10 @@ def verdict(value, goal):
     return 'within the spread' if value[1] <= goal else 'missed'
 
 
-def figures_table(results):
+def figures_table(results, about):
     rows = []
-    for what, point, value, goal in figures(results):
+    for what, point, value, goal in figures(results,
+                                            about['latency_budget_us']):
         rows.append((point, what, spread_text(value),
                      str(value[3]) if value else '',
                      f'≤ {goal:g}' if goal else '', verdict(value, goal)))
@@ -236,7 +255,7 @@ def page(about, rows, images):
     if about['repeats'] < 9:
         parts.append(f'\n{about["repeats"]} repeats give an impression; '
                      'figures to quote take at least 9.\n')
-    parts.append('\n## Figures\n\n' + figures_table(results))
+    parts.append('\n## Figures\n\n' + figures_table(results, about))
     for name, caption in images:
         parts.append(f'\n![{caption}]({name}.svg)\n\n{caption}\n')
     parts.append('\n## How to read it\n\n' + READING)

@@ -312,6 +312,12 @@ class Runner:
             'p99_us': percentile_us(latency, 0.99),
             'rss_bytes_per_socket': max(0, used - before) / point.sockets,
             'idle_rss_bytes_per_socket': max(0, idle - before) / point.sockets,
+            # Without the coroutine of the program that serves the socket;
+            # where the program does not say how large that is, unknown.
+            'library_rss_bytes_per_socket':
+                max(0, idle - before) / point.sockets -
+                reports[1][0]['frame_bytes']
+                if 'frame_bytes' in reports[1][0] else None,
             'cpu_share': cpu_us / 1e6 / seconds,
             'load_cpu_share': (theirs['user_us'] + theirs['system_us']) / 1e6 /
                               (theirs['clock_ns'] / 1e9),

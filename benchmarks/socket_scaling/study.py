@@ -53,14 +53,26 @@ def open_loop(rate, sockets=1000):
     return Point('open-loop', sockets, 0, 64, rate)
 
 
-# (point, variants). The short matrix takes minutes, the full one hours.
+# (point, variants). The short matrix takes minutes, that of the figures half an
+# hour, the full one hours.
 SHORT = [
     (echo(64), CORE),
     (echo(1000), ALL + (BUDGET,)),
     (echo(10000), CORE),
+    (few(1000), ('floor', 'ioloop', 'epoll-128', 'go')),
     (few(10000), ('floor', 'ioloop', 'epoll-128', 'go')),
     (pipelined(512, 4096), ALL),
     (open_loop(40000), ('floor', 'ioloop', WAIT_ONE, 'epoll-128', 'go')),
+]
+FIGURES = [
+    (echo(64), ('floor', 'ioloop') + PEERS),
+    (echo(1000), ('floor', 'ioloop', BUDGET) + PEERS),
+    (echo(10000), ('floor', 'ioloop') + PEERS),
+    (pipelined(128, 512), ('floor', 'ioloop', 'epoll-128', 'epoll-4096')),
+    (pipelined(512, 4096), ('floor', 'ioloop', 'epoll-128', 'epoll-4096')),
+    (pipelined(1500, 4096), ('floor', 'ioloop', 'epoll-128', 'epoll-4096')),
+    (open_loop(1000), ('ioloop', WAIT_ONE)),
+    (open_loop(40000), ('ioloop', WAIT_ONE)),
 ]
 FULL = (
     [(echo(n), ALL + (BUDGET,)) for n in (64, 256, 1000, 4000, 10000, 19900)]
@@ -108,7 +120,8 @@ def parse_cpus(text):
 
 def choose(options):
     """The (point, variants) pairs that the options ask for."""
-    matrix = SHORT if options.short else FULL
+    matrix = (SHORT if options.short else
+              FIGURES if options.figures else FULL)
     if options.points:
         known = dict(FULL)
         defaults = {'echo': ALL + (BUDGET,), 'pipelined': ALL,
@@ -226,14 +239,16 @@ def parse_options(arguments):
     add = parser.add_argument
     add('--short', action='store_true',
         help='a matrix of minutes instead of hours')
+    add('--figures', action='store_true',
+        help='only what the figures that are aimed at need; prints them')
     add('--points', type=parse_points, metavar='P,...',
         help=parse_points.__doc__)
     add('--workloads', type=split, metavar='W,...')
     add('--variants', type=split, metavar='V,...')
     add('--sizes', type=lambda text: {int(n) for n in text.split(',')},
         metavar='N,...', help='only points with this many sockets')
-    add('--repeats', type=int, help='at least 5 for figures (default: 5, or 9 '
-        'without --short)')
+    add('--repeats', type=int, help='at least 9 to quote (default: 9; --short: '
+        '5, --figures: 11)')
     add('--seconds', type=float, help='measured per run')
     add('--warmup', type=float, help='before it')
     add('--server-cpus', type=parse_cpus, metavar='CPU,...',
@@ -259,11 +274,12 @@ def parse_options(arguments):
     options.load_cpus = options.load_cpus or {cpus[0]}
     options.shared_threads = (options.shared_threads or
                               4 * len(options.server_cpus))
-    options.repeats = options.repeats or (5 if options.short else 9)
-    if options.seconds is None:
-        options.seconds = 0.3 if options.short else 1.5
-    if options.warmup is None:
-        options.warmup = 0.2 if options.short else 0.5
+    repeats, seconds, warmup = ((5, 0.25, 0.15) if options.short else
+                                (11, 1.0, 0.4) if options.figures else
+                                (9, 1.5, 0.5))
+    options.repeats = options.repeats or repeats
+    options.seconds = seconds if options.seconds is None else options.seconds
+    options.warmup = warmup if options.warmup is None else options.warmup
     options.command = shlex.join(['./dev', 'bench', 'socket_scaling',
                                   *arguments])
     return options
@@ -295,6 +311,8 @@ def main(arguments):
     # Here and not above: what only measures needs no plotting library.
     import report
     report.write(about, rows, options.out, plots=not options.no_plots)
+    if options.figures:
+        print(report.figures_table(report.Results(rows), about), end='')
     print(options.out / 'socket_scaling.md')
     return 0 if rows else 1
 

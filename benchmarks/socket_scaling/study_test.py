@@ -48,6 +48,22 @@ class ComputedTest(unittest.TestCase):
         self.assertEqual(report.verdict((1.3, 1.2, 1.4, 9), 1.1), 'missed')
         self.assertEqual(report.verdict(None, 1.1), 'not measured')
 
+    def test_the_matrix_of_the_figures_measures_every_figure(self):
+        # Each variant costs and gains one more than the one before.
+        rows = [{**row(variant, repeat, cpu, str(point)), 'p99_us': 10.0 * cpu,
+                 'syscalls_per_message': 0.01,
+                 'library_rss_bytes_per_socket': 200}
+                for point, variants in study.FIGURES
+                for cpu, variant in enumerate(variants, 1)
+                for repeat in range(1, 10)]
+        found = report.figures(report.Results(rows), 200)
+        self.assertEqual([entry for entry in found if entry[2] is None], [])
+        table = report.figures_table(report.Results(rows),
+                                     {'latency_budget_us': 200})
+        self.assertNotIn('not measured', table)
+        added, = (line for line in table.splitlines() if 'adds' in line)
+        self.assertIn('| -10.0 (-10.0 to -10.0) | 9 | ≤ 200 | met |', added)
+
     def test_percentiles_come_from_the_buckets(self):
         # measure.h: below 64 each nanosecond, then 32 buckets a doubling.
         self.assertEqual(runs.bucket_us(63), 0.063)
@@ -71,7 +87,7 @@ class ComputedTest(unittest.TestCase):
 
     def test_every_variant_of_the_matrix_has_a_name_that_is_promised(self):
         names = set(study.ALL) | {study.WAIT_ONE, study.BUDGET}
-        for matrix in (study.SHORT, study.FULL):
+        for matrix in (study.SHORT, study.FIGURES, study.FULL):
             for point, variants in matrix:
                 self.assertIn(point.workload, study.WORKLOADS)
                 self.assertLessEqual(set(variants), names)
