@@ -153,7 +153,7 @@ int64_t EpollBackend::Gather(const Wait& wait) {
 
 int EpollBackend::WaitForEvents(int64_t wait_ns) {
   stats_->enters.Add(1);
-  if (faults_ && faults_->EnterError() != 0) return -EINTR;
+  if (faults_ && faults_->Next() != 0) return -EINTR;
   const auto room = static_cast<int>(events_.size());
   constexpr void* kNoMask = nullptr;
   if (wait_ns > 0 && wait_ns != kForever && !no_pwait2_) {
@@ -385,7 +385,6 @@ void EpollBackend::Submit(Operation* op, const Request& request) {
     case OpKind::kReceive:
       Start(
           Link(op, request, EPOLLIN | EPOLLRDHUP | EPOLLPRI | kAlways | kGoOn));
-      if (faults_ && faults_->CancelsReceive()) Cancel(op);
       break;
     case OpKind::kReceiveMessage:
       Start(Link(op, request, EPOLLIN | kAlways | kGoOn));
@@ -420,9 +419,7 @@ void EpollBackend::Submit(Operation* op, const Request& request) {
   }
 }
 
-void EpollBackend::SubmitSend(Operation* op, const Request& request) {
-  Request send = request;
-  if (faults_) send.length = faults_->SendLength(send.length);
+void EpollBackend::SubmitSend(Operation* op, const Request& send) {
   const bool waits = (send.flags & kSendWaits) != 0;
   const Descriptor known = Known(send.fd)
                                ? descriptors_[static_cast<size_t>(send.fd)]

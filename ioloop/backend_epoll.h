@@ -131,7 +131,7 @@ class EpollBackend final : public Backend {
   void EndStale(int fd, uint32_t but);
 
   // Submitting.
-  void SubmitSend(Operation* op, const Request& request);
+  void SubmitSend(Operation* op, const Request& send);
   void SubmitSendMessage(Operation* op, const Request& request);
   void SubmitConnect(Operation* op, const Request& request);
   void Start(uint32_t slot);
@@ -215,7 +215,7 @@ class EpollBackend final : public Backend {
 
   std::unique_ptr<internal::FileWorker> worker_;
   std::vector<internal::FileJob> from_worker_;
-  std::optional<internal::Faults> faults_;
+  std::optional<internal::EnterFaults> faults_;
 };
 
 }  // namespace ioloop

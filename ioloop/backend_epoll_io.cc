@@ -53,8 +53,7 @@ EpollBackend::Progress EpollBackend::TryReceive(uint32_t slot,
   for (int i = 0; i < kRepeatsMax; ++i) {
     if (free_buffers_.empty()) return OutOfBuffers(slot);
     const uint32_t id = free_buffers_.back();
-    uint32_t room = pool_->buffer_bytes();
-    if (faults_) room = faults_->ReceiveLength(room);
+    const uint32_t room = pool_->buffer_bytes();
     const long got =
         Call(SYS_recvfrom, fd, pool_->buffer(id), room, MSG_DONTWAIT, 0, 0);
     if (got <= 0) {

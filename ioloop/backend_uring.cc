@@ -63,7 +63,8 @@ constexpr SqeTemplate kTemplates[kOpKinds] = {
     {Head(IORING_OP_NOP, 0, 0), 0, false},
     {Head(IORING_OP_ACCEPT, 0, IORING_ACCEPT_MULTISHOT), SOCK_CLOEXEC, false},
     {Head(IORING_OP_CONNECT, 0, 0), 0, true},
-    {Head(IORING_OP_RECV, IOSQE_BUFFER_SELECT, IORING_RECV_MULTISHOT), 0, true},
+    {Head(IORING_OP_RECV, IOSQE_BUFFER_SELECT, IORING_RECV_MULTISHOT), 0,
+     false},
     // MSG_WAITALL makes a short send fail, and so leave a CQE: without it the
     // missing bytes of a silent send would go unnoticed.
     {Head(IORING_OP_SEND, 0, 0), MSG_NOSIGNAL | MSG_WAITALL, true},
@@ -445,14 +446,7 @@ void UringBackend::PrepareMore(io_uring_sqe* sqe, Operation* op,
       sqe->off = request.length;
       sqe->len = 0;
       break;
-    case OpKind::kReceive:
-      if (faults_ && room_ > 0 && faults_->CancelsReceive()) {
-        cancelling_.insert(op);
-        PrepareCancel(NextSqe(), op);
-      }
-      break;
     case OpKind::kSend:
-      if (faults_) sqe->len = faults_->SendLength(sqe->len);
       if ((request.flags & kSendWaits) != 0) break;
       sqe->msg_flags |= MSG_DONTWAIT;
       sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
@@ -486,6 +480,7 @@ void UringBackend::PrepareMore(io_uring_sqe* sqe, Operation* op,
       break;
     case OpKind::kNop:
     case OpKind::kAccept:
+    case OpKind::kReceive:
       break;
   }
 }
@@ -552,7 +547,7 @@ absl::Status UringBackend::Enter(uint32_t wait_nr, uint32_t flags,
   }
   stats_->enters.Add(1);
   stats_->system_calls.Add(1);
-  const int fault = faults_ ? faults_->EnterError() : 0;
+  const int fault = faults_ ? faults_->Next() : 0;
   long result = -1;
   if (fault != 0) [[unlikely]] {
     errno = fault;

@@ -103,7 +103,7 @@ class UringBackend final : public Backend {
   // Cancelled, and not yet ended.
   absl::flat_hash_set<Operation*> cancelling_;
   std::vector<Operation*> cancel_again_;
-  std::optional<internal::Faults> faults_;
+  std::optional<internal::EnterFaults> faults_;
   BufferPool* pool_;
   LoopStats* stats_;
   std::array<BufferRing, 2> buffer_rings_;

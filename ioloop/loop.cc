@@ -15,6 +15,7 @@
 #include "ioloop/internal/make_backend.h"
 #include "ioloop/internal/send_buffer_pool.h"
 #include "ioloop/internal/stall_watch.h"
+#include "ioloop/internal/test_environment.h"
 #include "ioloop/internal/wait_policy.h"
 #include "ioloop/log.h"
 #include "ioloop/timer.h"
@@ -39,17 +40,19 @@ int64_t ToNanoseconds(absl::Duration duration) {
 
 Loop* Loop::Current() { return t_current; }
 
-absl::StatusOr<std::unique_ptr<Loop>> Loop::Create(const Options& options) {
+absl::StatusOr<std::unique_ptr<Loop>> Loop::Create(const Options& given) {
+  const absl::StatusOr<Options> options = internal::WithTestEnvironment(given);
+  if (!options.ok()) return options.status();
   std::string reason;
-  auto loop = CreateOn(options, [&](BufferPool* pool, LoopStats* stats) {
-    return internal::MakeBackend(options, pool, stats, &reason);
+  auto loop = CreateOn(*options, [&](BufferPool* pool, LoopStats* stats) {
+    return internal::MakeBackend(*options, pool, stats, &reason);
   });
   if (!loop.ok()) return loop;
   (*loop)->backend_reason_ = std::move(reason);
-  if (options.stall_threshold > absl::ZeroDuration()) {
+  if (options->stall_threshold > absl::ZeroDuration()) {
     (*loop)->stall_watch_ = internal::StallWatch::Start(
-        (*loop)->activity_.get(), ToNanoseconds(options.stall_threshold),
-        options.stall_signal, &(*loop)->stats_);
+        (*loop)->activity_.get(), ToNanoseconds(options->stall_threshold),
+        options->stall_signal, &(*loop)->stats_);
   }
   return loop;
 }

@@ -135,8 +135,11 @@ class Loop {
     // loops on epoll do; to compare with them.
     uint32_t epoll_batch = 1024;
     bool epoll_drain = true;
-    // For tests: not 0 makes the kernel a bad one, the same for the same seed.
-    // Enters fail, sends are cut short, receives are cancelled, at random.
+    // For tests: not 0 makes the kernel a bad one, in ways that the seed
+    // decides. Enters fail, transfers are cut short, operations end early,
+    // completions and cancellations come late. The environment variable
+    // RINGPLANE_FAULT_SEED goes over this, and RINGPLANE_TINY_RING=1 makes
+    // queues, batches and `buffer_count` four at most.
     uint64_t fault_seed = 0;
   };
 

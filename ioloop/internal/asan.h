@@ -1,5 +1,5 @@
-// The ownership checker: memory in the kernel's hands is poisoned in ASan
-// builds, which see our touches but not what the kernel reads and writes.
+// Memory in the kernel's hands is poisoned in ASan builds, which see our touches
+// but not what the kernel reads and writes. See ownership_checker.h.
 #ifndef RINGPLANE_IOLOOP_INTERNAL_ASAN_H_
 #define RINGPLANE_IOLOOP_INTERNAL_ASAN_H_
 

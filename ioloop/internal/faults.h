@@ -6,36 +6,34 @@
 
 #include <cstdint>
 
+#include "ioloop/internal/random.h"
+
 namespace ioloop::internal {
 
-class Faults {
+// The faults of entering the kernel, which happen inside a backend; those of
+// its operations are FaultyBackend's.
+class EnterFaults {
  public:
-  explicit Faults(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15u) {}
+  explicit EnterFaults(uint64_t seed)
+      : random_(Mix(seed)), one_in_(kOneIn[random_.Below(4)]) {}
 
-  // An errno that io_uring_enter gives instead of entering, or 0.
-  int EnterError() {
-    if (Next() % 6 != 0) return 0;
+  // An errno that the kernel gives instead of being entered, or 0. Never more
+  // than three in a row.
+  int Next() {
+    if (in_a_row_ == 3 || random_.Below(one_in_) != 0) {
+      in_a_row_ = 0;
+      return 0;
+    }
+    ++in_a_row_;
     constexpr int kErrors[] = {EINTR, EAGAIN, EBUSY};
-    return kErrors[Next() % 3];
+    return kErrors[random_.Below(3)];
   }
-  // How much of a send of `length` bytes is asked for.
-  uint32_t SendLength(uint32_t length) {
-    if (length < 2 || Next() % 3 != 0) return length;
-    return 1 + static_cast<uint32_t>(Next() % (length - 1));
-  }
-  // How much of a buffer of `length` bytes a receive may fill.
-  uint32_t ReceiveLength(uint32_t length) { return SendLength(length); }
-  // Whether a receive is cancelled as soon as it is armed.
-  bool CancelsReceive() { return Next() % 4 == 0; }
 
  private:
-  uint64_t Next() {  // splitmix64
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
-  uint64_t state_;
+  static constexpr uint64_t kOneIn[] = {3, 6, 30, 1000};
+  Random random_;
+  const uint64_t one_in_;
+  int in_a_row_ = 0;
 };
 
 }  // namespace ioloop::internal

@@ -10,6 +10,9 @@
 #include "ioloop/backend_choice.h"
 #include "ioloop/backend_epoll.h"
 #include "ioloop/backend_uring.h"
+#include "ioloop/internal/asan.h"
+#include "ioloop/internal/faulty_backend.h"
+#include "ioloop/internal/ownership_checker.h"
 #include "ioloop/log.h"
 
 namespace ioloop::internal {
@@ -107,7 +110,15 @@ Made MakeBackend(const Loop::Options& options, BufferPool* pool,
       break;
   }
   *reason += lost;
-  if (backend.ok()) LogOnce(**backend, *reason, refused);
+  if (!backend.ok()) return backend;
+  LogOnce(**backend, *reason, refused);
+  if (options.fault_seed != 0) {
+    backend = std::make_unique<FaultyBackend>(options.fault_seed,
+                                              *std::move(backend));
+  }
+#ifdef RINGPLANE_ASAN
+  backend = std::make_unique<OwnershipChecker>(*std::move(backend));
+#endif
   return backend;
 }
 

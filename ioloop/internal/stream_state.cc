@@ -210,8 +210,8 @@ void StreamState::SubmitSend(uint32_t flags) {
       static_cast<uint32_t>(std::min(sending.size() - sent, kSendMax));
   request.flags = flags;
   send_waits = (flags & kSendWaits) != 0;
-  SendBufferPool::LendToKernel(sending);
   loop->Submit(send_op(), request);
+  SendBufferPool::LendToKernel(sending);
   if (!send_waits && (drain_waiter || shutdown_wanted)) loop->SkipNextWait();
 }
 

@@ -75,6 +75,28 @@ inline std::unique_ptr<Loop> MakeLoop(const Loop::Options& options) {
   return *std::move(loop);
 }
 
+inline bool IsSet(const char* variable) {
+  const char* value = getenv(variable);
+  return value != nullptr && *value != '\0';
+}
+// Whether this run is on a bad kernel (see Loop::Options::fault_seed), or on
+// queues of four. Tests that count what a good one does, or how large queues
+// are, have nothing to say then, and are skipped.
+inline bool KernelIsBad() { return IsSet("RINGPLANE_FAULT_SEED"); }
+inline bool QueuesAreTiny() { return IsSet("RINGPLANE_TINY_RING"); }
+inline bool KernelIsGood() { return !KernelIsBad() && !QueuesAreTiny(); }
+
+// As many turns as it takes until all is done that a good kernel does in one:
+// FaultyBackend bounds how late anything is.
+inline absl::Status RunTurn(Loop* loop, absl::Duration max_wait) {
+  absl::Status status = loop->RunOnce(max_wait);
+  const int more = KernelIsGood() ? 0 : 64;
+  for (int i = 0; i < more && status.ok(); ++i) {
+    status = loop->RunOnce(absl::ZeroDuration());
+  }
+  return status;
+}
+
 inline Loop::Options SmallLoop() {
   Loop::Options options;
   options.sq_entries = 256;
@@ -92,7 +114,7 @@ class LoopTest : public ::testing::Test {
   explicit LoopTest(const Loop::Options& options) : loop_(MakeLoop(options)) {}
 
   void Turn(absl::Duration max_wait = absl::ZeroDuration()) {
-    absl::Status status = loop_->RunOnce(max_wait);
+    absl::Status status = RunTurn(loop_.get(), max_wait);
     ASSERT_TRUE(status.ok()) << status;
   }
   // Runs turns until `group` is idle. A test that hangs is ended by ctest.

@@ -652,8 +652,10 @@ TEST_F(OperationsTest, EveryKindEndsOnceWhenCancelled) {
   setsockopt(pair.near, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
   uint64_t value = 0;
   std::string big(1 << 20, 'x');
-  char byte = 'x';
-  FileSpan span = {&byte, 1, 0};
+  char in = 'x';
+  char out = 'x';
+  FileSpan into = {&in, 1, 0};
+  FileSpan from = {&out, 1, 0};
   msghdr room = {};
   const std::vector<Request> requests = {
       Make(OpKind::kNop, -1),
@@ -663,8 +665,8 @@ TEST_F(OperationsTest, EveryKindEndsOnceWhenCancelled) {
            static_cast<uint32_t>(big.size()), kSendWaits),
       Make(OpKind::kPoll, pair.far, nullptr, 0, POLLPRI),
       Make(OpKind::kRead, counter, &value, sizeof(value)),
-      Make(OpKind::kReadAt, file, &span),
-      Make(OpKind::kWriteAt, file, &span),
+      Make(OpKind::kReadAt, file, &into),
+      Make(OpKind::kWriteAt, file, &from),
       Make(OpKind::kSync, file),
       Make(OpKind::kReceiveMessage, datagrams, &room),
   };
