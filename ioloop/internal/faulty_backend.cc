@@ -85,7 +85,10 @@ void FaultyBackend::Shorten(Flight* flight, Request* request) {
     return 1 + static_cast<uint32_t>(random_.Below(length - 1));
   };
   if (request->kind == OpKind::kSend) {
-    if (request->length > 1) request->length = less(request->length);
+    if (request->length <= 1) return;
+    request->length = less(request->length);
+    flight->short_send = (request->flags & kSendWaits) == 0;
+    short_sends_ += flight->short_send ? 1 : 0;
   } else if (request->kind == OpKind::kReadAt ||
              request->kind == OpKind::kWriteAt) {
     flight->span = *static_cast<const FileSpan*>(request->address);
@@ -110,11 +113,11 @@ void FaultyBackend::Cancel(Operation* op) {
 
 absl::Status FaultyBackend::Turn(const Wait& wait,
                                  std::vector<Harvested>* batch) {
-  const bool late = !held_.empty() || !late_cancels_.empty();
+  const bool must_not_sleep = MustNotSleep();
   CancelLate();
   ReleaseHeld(batch);
   absl::Status status =
-      ForwardingBackend::Turn(late ? Wait() : wait, &harvest_);
+      ForwardingBackend::Turn(must_not_sleep ? Wait() : wait, &harvest_);
   for (const Harvested& harvested : harvest_) Take(harvested, batch);
   harvest_.clear();
   return status;
@@ -124,6 +127,7 @@ void FaultyBackend::Take(const Harvested& harvested,
                          std::vector<Harvested>* batch) {
   Flight& flight = flights_.at(harvested.op);
   flight.ended = IsFinal(harvested);
+  if (std::exchange(flight.short_send, false)) --short_sends_;
   Harvested told = harvested;
   if (flight.ended && flight.cut_with != 0 && !flight.asked_to_end &&
       told.completion.result == -ECANCELED) {

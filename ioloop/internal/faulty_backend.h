@@ -33,10 +33,8 @@ class FaultyBackend final : public ForwardingBackend {
   void Submit(Operation* op, const Request& request) override;
   void Cancel(Operation* op) override;
   absl::Status Turn(const Wait& wait, std::vector<Harvested>* batch) override;
-  // What is late needs turns, and no sleep.
   bool HasWork() const override {
-    return !held_.empty() || !late_cancels_.empty() ||
-           ForwardingBackend::HasWork();
+    return MustNotSleep() || ForwardingBackend::HasWork();
   }
 
  private:
@@ -47,6 +45,9 @@ class FaultyBackend final : public ForwardingBackend {
     uint32_t held = 0;     // Of its completions.
     bool asked_to_end = false;
     bool ended = false;  // For the inner backend.
+    // A send cut short that does not wait: its completion ends a sleep, which
+    // the inner backend, for whom it is whole, does not know.
+    bool short_send = false;
   };
   struct Held {
     Harvested harvested;
@@ -59,6 +60,10 @@ class FaultyBackend final : public ForwardingBackend {
 
   bool Strikes(uint64_t one_in) {
     return one_in != 0 && random_.Below(one_in) == 0;
+  }
+  // What is late needs turns.
+  bool MustNotSleep() const {
+    return !held_.empty() || !late_cancels_.empty() || short_sends_ > 0;
   }
   int32_t SpuriousEnd(OpKind kind);
   void Shorten(Flight* flight, Request* request);
@@ -75,6 +80,7 @@ class FaultyBackend final : public ForwardingBackend {
   const uint64_t delays_;
   const uint64_t late_;
   std::unordered_map<Operation*, Flight> flights_;
+  size_t short_sends_ = 0;  // In the inner backend's hands.
   std::vector<Held> held_;  // In the order of their coming.
   std::vector<LateCancel> late_cancels_;
   std::vector<Harvested> harvest_;

