@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ioloop/check.h"
@@ -511,18 +512,24 @@ void UringBackend::SubmitWaiting() {
   if (waiting_.empty()) [[likely]] {
     return;
   }
+  // Nobody waits any more, so that Enter() tells the room there is.
+  std::vector<Waiting> waiting = std::exchange(waiting_, {});
+  room_ = ring_.sq.ring_entries - Unsubmitted();
   size_t taken = 0;
-  for (; taken < waiting_.size(); ++taken) {
+  for (; taken < waiting.size(); ++taken) {
     if (room_ == 0 && (!Enter(0, 0, 0).ok() || room_ == 0)) break;
-    const Waiting& next = waiting_[taken];
+    const Waiting& next = waiting[taken];
     if (next.cancel) {
       PrepareCancel(NextSqe(), next.op);
     } else {
       PrepareRequest(NextSqe(), next.op, next.request);
     }
   }
-  waiting_.erase(waiting_.begin(),
-                 waiting_.begin() + static_cast<ptrdiff_t>(taken));
+  waiting.erase(waiting.begin(),
+                waiting.begin() + static_cast<ptrdiff_t>(taken));
+  if (waiting.empty()) return;
+  waiting_ = std::move(waiting);
+  room_ = 0;
 }
 
 uint32_t UringBackend::Unsubmitted() const {
@@ -555,7 +562,8 @@ absl::Status UringBackend::Enter(uint32_t wait_nr, uint32_t flags,
     result = syscall(__NR_io_uring_enter, ring_.ring_fd, to_submit, wait_nr,
                      flags | enter_flags_, &arg, sizeof(arg));
   }
-  room_ = ring_.sq.ring_entries - Unsubmitted();
+  // None is left to whoever would overtake those who wait.
+  room_ = waiting_.empty() ? ring_.sq.ring_entries - Unsubmitted() : 0;
   if (result >= 0) {
     stats_->submissions.Add(static_cast<uint64_t>(result));
     return absl::OkStatus();
