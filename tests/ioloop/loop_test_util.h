@@ -86,6 +86,11 @@ inline bool KernelIsBad() { return IsSet("RINGPLANE_FAULT_SEED"); }
 inline bool QueuesAreTiny() { return IsSet("RINGPLANE_TINY_RING"); }
 inline bool KernelIsGood() { return !KernelIsBad() && !QueuesAreTiny(); }
 
+// How often to try what differs from time to time; less where turns are many.
+inline int Rounds(int on_a_good_kernel) {
+  return KernelIsGood() ? on_a_good_kernel : on_a_good_kernel / 50;
+}
+
 // As many turns as it takes until all is done that a good kernel does in one:
 // FaultyBackend bounds how late anything is.
 inline absl::Status RunTurn(Loop* loop, absl::Duration max_wait) {

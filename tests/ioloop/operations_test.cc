@@ -522,7 +522,7 @@ TEST_F(OperationsTest, ConnectWaitsForAUnixListenerWithAFullQueue) {
   const auto length =
       static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + path.size());
   const auto* address = reinterpret_cast<const sockaddr*>(&name);
-  Fd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   ASSERT_EQ(bind(listener, address, length), 0);
   ASSERT_EQ(listen(listener, 0), 0);
   std::vector<int> clients;
@@ -653,13 +653,13 @@ TEST_F(OperationsTest, BytesAndEndTogetherAreBothSeen) {
 // Whatever comes first, an operation ends once, and on its own file: numbers
 // of closed descriptors are used again at once.
 TEST_F(OperationsTest, OperationsOfClosedDescriptorsEndOnTheirOwnFile) {
-  constexpr int kRounds = 5000;
+  const int rounds = Rounds(5000);
   struct Round {
     SocketPair pair;
     Noting op;
     std::string own;
   };
-  for (int i = 0; i < kRounds; ++i) {
+  for (int i = 0; i < rounds; ++i) {
     Round old;
     Round next;
     old.own = "old " + std::to_string(i);
@@ -705,7 +705,7 @@ TEST_F(OperationsTest, OperationsOfClosedDescriptorsEndOnTheirOwnFile) {
 
 // One of each kind, cancelled after any number of turns or none.
 TEST_F(OperationsTest, EveryKindEndsOnceWhenCancelled) {
-  constexpr int kRounds = 3000;
+  const int rounds = Rounds(3000);
   Fd file(
       open(::testing::TempDir().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   Fd listener = Listening(4);
@@ -734,7 +734,7 @@ TEST_F(OperationsTest, EveryKindEndsOnceWhenCancelled) {
       Make(OpKind::kSync, file),
       Make(OpKind::kReceiveMessage, datagrams, &room),
   };
-  for (int i = 0; i < kRounds; ++i) {
+  for (int i = 0; i < rounds; ++i) {
     std::vector<Noting> ops(requests.size());
     for (size_t k = 0; k < ops.size(); ++k) {
       ops[k].Submit(loop_.get(), requests[k]);
