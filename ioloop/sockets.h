@@ -23,6 +23,8 @@ class Sockets {
   virtual int SetOption(int fd, int level, int name, const void* value,
                         socklen_t length);
   virtual int Shutdown(int fd, int how);
+  // Requests of `fd` that were handed over end on their own file, whatever the
+  // number stands for next; those that no turn has taken yet may not.
   virtual int Close(int fd);
   virtual int LocalAddress(int fd, sockaddr* address, socklen_t* length);
   virtual int PeerAddress(int fd, sockaddr* address, socklen_t* length);

@@ -35,6 +35,7 @@ Task<absl::Status> Send(Stream* stream, std::string bytes) {
 }
 
 TEST_F(StreamTest, QueuedBytesOfOneTurnLeaveInOneSend) {
+  if (!KernelIsGood()) GTEST_SKIP() << "counts what a good kernel does";
   SocketPair pair;
   Stream stream = Adopt(&pair);
   stream.Queue("one ");
