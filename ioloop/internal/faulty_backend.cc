@@ -19,8 +19,10 @@ bool IsFinal(const Harvested& harvested) {
 
 }  // namespace
 
-FaultyBackend::FaultyBackend(uint64_t seed, std::unique_ptr<Backend> inner)
+FaultyBackend::FaultyBackend(uint64_t seed, const BufferPool* pool,
+                             std::unique_ptr<Backend> inner)
     : ForwardingBackend(std::move(inner)),
+      pool_(pool),
       random_(seed),
       shorts_(AnyRate(&random_)),
       early_ends_(AnyRate(&random_)),
@@ -133,7 +135,7 @@ void FaultyBackend::Take(const Harvested& harvested,
       told.completion.result == -ECANCELED) {
     told.completion.result = flight.cut_with;
   }
-  if (flight.held > 0 || Strikes(delays_)) {
+  if (flight.held > 0 || (!pool_->incremental() && Strikes(delays_))) {
     ++flight.held;
     held_.push_back(
         {told, static_cast<uint32_t>(random_.Below(kTurnsLateMax + 1))});

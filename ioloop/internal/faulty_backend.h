@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "ioloop/buffer_pool.h"
 #include "ioloop/internal/forwarding_backend.h"
 #include "ioloop/internal/random.h"
 
@@ -18,7 +19,8 @@ namespace ioloop::internal {
 //   - receives, accepts, sends and file accesses end before they began, or are
 //     cut off while they wait: -EINTR, -EAGAIN, -ECANCELED, -ENOBUFS;
 //   - completions come some turns late, those of different operations in
-//     another order; those of one operation keep theirs;
+//     another order; those of one operation keep theirs, and all do where
+//     they share incremental buffers;
 //   - cancellations take effect some turns late.
 // A seed decides how often each happens; some kinds are absent. Everything is
 // bounded: no completion and no cancellation is late by more than kTurnsLateMax
@@ -28,7 +30,9 @@ class FaultyBackend final : public ForwardingBackend {
  public:
   static constexpr uint32_t kTurnsLateMax = 3;
 
-  FaultyBackend(uint64_t seed, std::unique_ptr<Backend> inner);
+  // `pool` is the one the inner backend fills, and outlives this.
+  FaultyBackend(uint64_t seed, const BufferPool* pool,
+                std::unique_ptr<Backend> inner);
 
   void Submit(Operation* op, const Request& request) override;
   void Cancel(Operation* op) override;
@@ -72,6 +76,7 @@ class FaultyBackend final : public ForwardingBackend {
   void ReleaseHeld(std::vector<Harvested>* batch);
   void CancelLate();
 
+  const BufferPool* const pool_;
   Random random_;
   // One in so many; 0: never.
   const uint64_t shorts_;

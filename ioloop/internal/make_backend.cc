@@ -113,7 +113,7 @@ Made MakeBackend(const Loop::Options& options, BufferPool* pool,
   if (!backend.ok()) return backend;
   LogOnce(**backend, *reason, refused);
   if (options.fault_seed != 0) {
-    backend = std::make_unique<FaultyBackend>(options.fault_seed,
+    backend = std::make_unique<FaultyBackend>(options.fault_seed, pool,
                                               *std::move(backend));
   }
 #ifdef RINGPLANE_ASAN

@@ -206,7 +206,10 @@ Task<void> WatchMemory(Loop* loop, absl::Duration after, size_t* resident) {
   *resident = ResidentBytes();
 }
 
-TEST(ChurnTest, NothingIsLostOrLeftBehind) {
+// With and without buffers that receives share.
+class ChurnTest : public ::testing::TestWithParam<bool> {};
+
+TEST_P(ChurnTest, NothingIsLostOrLeftBehind) {
   const absl::Duration time =
       absl::Seconds(FromEnvironment("RINGPLANE_CHURN_SECONDS", 3));
   const size_t sockets = FromEnvironment("RINGPLANE_CHURN_SOCKETS", 1000);
@@ -221,7 +224,12 @@ TEST(ChurnTest, NothingIsLostOrLeftBehind) {
   const size_t descriptors = OpenDescriptors();
   size_t resident_halfway = 0;
   {
-    std::unique_ptr<Loop> loop = MakeLoop(Loop::Options());
+    Loop::Options options;
+    options.incremental_buffers = GetParam();
+    std::unique_ptr<Loop> loop = MakeLoop(options);
+    if (GetParam() && !loop->buffers().incremental()) {
+      GTEST_SKIP() << "this kernel or backend has no incremental buffers";
+    }
     auto listener = Listener::Bind(loop.get(), 0);
     ASSERT_TRUE(listener.ok()) << listener.status();
     const auto run = [&](TaskGroup* group) {
@@ -274,6 +282,8 @@ TEST(ChurnTest, NothingIsLostOrLeftBehind) {
   }
   EXPECT_EQ(OpenDescriptors(), descriptors);
 }
+
+INSTANTIATE_TEST_SUITE_P(IncrementalBuffers, ChurnTest, ::testing::Bool());
 
 }  // namespace
 }  // namespace ioloop
