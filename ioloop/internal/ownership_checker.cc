@@ -82,7 +82,9 @@ class Registry {
 
   std::mutex mutex_;
   std::atomic<size_t> count_{0};
-  std::multimap<uintptr_t, size_t> ranges_;
+  std::multimap<uintptr_t, size_t, std::less<>,
+                UncountedAllocator<std::pair<const uintptr_t, size_t>>>
+      ranges_;
 };
 
 bool IsPoisoned(const void* data, size_t size) {
@@ -175,14 +177,13 @@ void OwnershipChecker::Lend(Operation* op, const void* data, size_t size,
     lent.hash = HashOf(data, size);
   }
   Registry::Get().Add(data, size);
-  lent_[op].push_back(lent);
+  lent_.emplace(op, lent);
 }
 
-// In the order of lending, so that what leads to other memory is read first.
 void OwnershipChecker::TakeBack(Operation* op) {
-  const auto found = lent_.find(op);
-  if (found == lent_.end()) return;
-  for (const Lent& lent : found->second) {
+  const auto [from, to] = lent_.equal_range(op);
+  for (auto next = from; next != to; ++next) {
+    const Lent& lent = next->second;
     Registry::Get().Remove(lent.data, lent.size);
     if (lent.written) {
       Unpoison(lent.data, lent.size);
@@ -191,7 +192,7 @@ void OwnershipChecker::TakeBack(Operation* op) {
                       "memory in the kernel's hands was written");
     }
   }
-  lent_.erase(found);
+  lent_.erase(from, to);
 }
 
 }  // namespace ioloop::internal

@@ -5,13 +5,34 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <functional>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "ioloop/check.h"
 #include "ioloop/internal/forwarding_backend.h"
 
 namespace ioloop::internal {
+
+// Not operator new's memory: who counts a program's allocations does not count
+// the checker's.
+template <typename T>
+struct UncountedAllocator {
+  using value_type = T;
+  UncountedAllocator() = default;
+  template <typename U>
+  UncountedAllocator(const UncountedAllocator<U>&) {}  // NOLINT
+  T* allocate(size_t count) {
+    void* memory = malloc(count * sizeof(T));
+    RINGPLANE_CHECK(memory != nullptr, "no memory to check ownership");
+    return static_cast<T*>(memory);
+  }
+  void deallocate(T* memory, size_t) { free(memory); }
+  bool operator==(const UncountedAllocator&) const { return true; }
+};
 
 // Ends the process, with the stack of whoever broke the rule where it can, when
 // memory that a request points at
@@ -40,7 +61,11 @@ class OwnershipChecker final : public ForwardingBackend {
   void Lend(Operation* op, const void* data, size_t size, bool written);
   void TakeBack(Operation* op);
 
-  std::unordered_map<Operation*, std::vector<Lent>> lent_;
+  // An operation lends several.
+  std::unordered_multimap<Operation*, Lent, std::hash<Operation*>,
+                          std::equal_to<Operation*>,
+                          UncountedAllocator<std::pair<Operation* const, Lent>>>
+      lent_;
 };
 
 }  // namespace ioloop::internal
