@@ -31,6 +31,7 @@ class QuerySet;
 
 namespace internal {
 class NodePool;
+class Router;
 class SessionCore;
 class WaitingLine;
 struct NodeStatement;
@@ -72,6 +73,7 @@ class Query final : private internal::PendingRequest {
  private:
   friend class Session;
   friend class QuerySet;
+  friend class internal::Router;
   friend class internal::SessionCore;
   friend class internal::WaitingLine;
 

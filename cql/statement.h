@@ -26,6 +26,7 @@ class Query;
 class ReplicaMap;
 
 namespace internal {
+class Router;
 class SessionCore;
 struct NodeStatement;
 }  // namespace internal
@@ -85,6 +86,7 @@ class PreparedStatement {
  private:
   friend class Query;
   friend class Batch;
+  friend class internal::Router;
   friend class internal::SessionCore;
 
   PreparedStatement(std::string text, const StatementOptions& options);

@@ -27,7 +27,6 @@ SessionCore::SessionCore(ioloop::Loop* loop, SessionOptions options)
       chunks_(ChunkPool::Create(options_.recycled_bytes_max)),
       deadlines_(loop),
       context_{loop, &options_, chunks_, &deadlines_, &counters_},
-      topology_(std::make_unique<Topology>()),
       control_(&context_, this),
       tick_(loop, this) {}
 
@@ -66,8 +65,7 @@ ioloop::Task<void> SessionCore::Close() {
   closing_ = true;
   tick_.Disarm();
   co_await control_.Close();
-  pools_.clear();
-  replica_pools_.clear();
+  router_.Clear();
   for (Node& node : nodes_) {
     if (node.pool != nullptr) tasks_.Spawn(CloseNode(std::move(node.pool)));
   }
@@ -76,22 +74,22 @@ ioloop::Task<void> SessionCore::Close() {
 
 size_t SessionCore::connections() const {
   size_t open = control_.connected() ? 1 : 0;
-  for (const NodePool* pool : pools_) open += pool->open_connections();
+  for (const NodePool* pool : router_.pools()) open += pool->open_connections();
   return open;
 }
 
 SessionStats SessionCore::stats() const {
   SessionStats stats;
   stats.counters = counters_;
-  stats.nodes = pools_.size();
+  stats.nodes = router_.pools().size();
   stats.connections = control_.connected() ? 1 : 0;
-  for (const NodePool* pool : pools_) pool->AddStats(&stats);
+  for (const NodePool* pool : router_.pools()) pool->AddStats(&stats);
   return stats;
 }
 
 void SessionCore::OnTick(ioloop::Timer* timer) {
   SessionCore* core = static_cast<TickTimer*>(timer)->core;
-  for (NodePool* pool : core->pools_) pool->Tick();
+  for (NodePool* pool : core->router_.pools()) pool->Tick();
   core->control_.Tick();
   timer->Arm(core->loop_->now() + kTick);
 }
@@ -104,72 +102,19 @@ void SessionCore::Route(Query* query) {
            absl::CancelledError("the session is closed"));
     return;
   }
-  const Choice choice = Choose(*query);
+  const Router::Choice choice = router_.Choose(*query);
   if (__builtin_expect(choice.connection == nullptr, 0)) {
     std::string why;
-    for (const NodePool* pool : pools_) {
+    for (const NodePool* pool : router_.pools()) {
       if (pool->last_error().ok()) continue;
       why = Cat(", last error: ", pool->last_error().message());
     }
     Refuse(query, &SessionCounters::unroutable,
-           absl::UnavailableError(
-               Cat("no connection to any of ", pools_.size(), " nodes", why)));
+           absl::UnavailableError(Cat("no connection to any of ",
+                                      router_.pools().size(), " nodes", why)));
     return;
   }
   SendOn(query, choice.node, choice.connection);
-}
-
-SessionCore::Choice SessionCore::Choose(const Query& query) {
-  const int64_t* token = query.has_token_ ? &query.token_ : nullptr;
-  const ReplicaMap* map =
-      token == nullptr ? nullptr : ReplicasOf(*query.statement_);
-  if (map != nullptr) {
-    const std::span<const uint16_t> replicas =
-        map->Replicas(topology_->RangeOf(*token));
-    size_t local = 0;
-    while (local < replicas.size() &&
-           replica_pools_[replicas[local]] != nullptr) {
-      ++local;
-    }
-    // Light-weight transactions on one row contend least at one replica.
-    const bool in_order = query.statement_->lightweight_transaction_;
-    const size_t first = in_order || local < 2 ? 0 : turn_++ % local;
-    Choice best;
-    for (size_t i = 0; i < local; ++i) {
-      const size_t at = first + i < local ? first + i : first + i - local;
-      NodePool* node = replica_pools_[replicas[at]];
-      if (node == query.avoid_) continue;
-      Connection* connection = node->Choose(token, query.access_);
-      if (connection == nullptr) continue;
-      if (best.connection == nullptr) {
-        best = {node, connection};
-        if (in_order) break;
-        continue;
-      }
-      // The less busy one of two.
-      if (connection->load() < best.connection->load()) {
-        best = {node, connection};
-      }
-      break;
-    }
-    if (best.connection != nullptr) return best;
-  }
-  for (size_t i = 0; i < pools_.size(); ++i) {
-    NodePool* node = pools_[turn_++ % pools_.size()];
-    if (node == query.avoid_ && pools_.size() > 1) continue;
-    Connection* connection = node->Choose(token, query.access_);
-    if (connection != nullptr) return {node, connection};
-  }
-  return {};
-}
-
-const ReplicaMap* SessionCore::ReplicasOf(
-    const PreparedStatement& statement) const {
-  if (statement.replicas_of_topology_ != topology_number_) {
-    statement.replicas_ = topology_->Find(statement.keyspace_);
-    statement.replicas_of_topology_ = topology_number_;
-  }
-  return statement.replicas_;
 }
 
 void SessionCore::SendOn(Query* query, NodePool* node, Connection* connection,
@@ -395,12 +340,7 @@ ioloop::Task<absl::StatusOr<const PreparedStatement*>> SessionCore::Prepare(
   }
   absl::Status failed = absl::UnavailableError("no connection to any node");
   for (int attempt = 0; attempt < kPrepareAttempts && !closing_; ++attempt) {
-    NodePool* node = nullptr;
-    Connection* connection = nullptr;
-    for (size_t i = 0; i < pools_.size() && connection == nullptr; ++i) {
-      node = pools_[turn_++ % pools_.size()];
-      connection = node->Choose(nullptr, options.access);
-    }
+    const auto [node, connection] = router_.ChooseAny(options.access);
     if (connection == nullptr) break;
     const ServerInfo server = connection->server();
     const std::string where =
@@ -562,17 +502,13 @@ absl::Status SessionCore::ApplyTopology(
   absl::StatusOr<std::unique_ptr<Topology>> topology =
       Topology::Build(std::move(nodes), options_.local_datacenter, keyspaces);
   if (!topology.ok()) return topology.status();
-  topology_ = *std::move(topology);
-  ++topology_number_;
-
   // Nodes that stay keep their pools; what is left over has gone.
   std::vector<Node> before(nodes_.size());
   for (size_t i = 0; i < nodes_.size(); ++i) std::swap(before[i], nodes_[i]);
-  replica_pools_.assign(topology_->nodes().size(), nullptr);
-  pools_.clear();
+  std::vector<NodePool*> pools((*topology)->nodes().size(), nullptr);
   std::vector<uint16_t> fresh;
-  for (size_t i = 0; i < topology_->nodes().size(); ++i) {
-    const NodeInfo& info = topology_->nodes()[i];
+  for (size_t i = 0; i < pools.size(); ++i) {
+    const NodeInfo& info = (*topology)->nodes()[i];
     if (!is_local(info)) continue;
     NodePool* pool = nullptr;
     for (size_t number = 0; number < before.size(); ++number) {
@@ -599,9 +535,9 @@ absl::Status SessionCore::ApplyTopology(
       fresh.push_back(number);
       pool = nodes_[number].pool.get();
     }
-    replica_pools_[i] = pool;
-    pools_.push_back(pool);
+    pools[i] = pool;
   }
+  router_.Update(*std::move(topology), std::move(pools));
   for (size_t number = 0; number < before.size(); ++number) {
     if (before[number].pool == nullptr) continue;
     RINGPLANE_LOG(kInfo, "a node left", {"node", before[number].pool->name()});
@@ -634,14 +570,15 @@ ioloop::Task<void> SessionCore::CloseNode(std::unique_ptr<NodePool> pool) {
 }
 
 void SessionCore::OnNodeUp(const Inet& address) {
-  for (NodePool* pool : pools_) {
+  for (NodePool* pool : router_.pools()) {
     if (pool->address().IpBytes() == address.view()) pool->Hurry();
   }
 }
 
 std::vector<ioloop::SocketAddress> SessionCore::NodeAddresses() const {
   std::vector<ioloop::SocketAddress> addresses;
-  for (const NodePool* pool : pools_) addresses.push_back(pool->address());
+  for (const NodePool* pool : router_.pools())
+    addresses.push_back(pool->address());
   return addresses;
 }
 

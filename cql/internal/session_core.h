@@ -19,6 +19,7 @@
 #include "cql/internal/chunk_pool.h"
 #include "cql/internal/deadline_wheel.h"
 #include "cql/internal/node_statement.h"
+#include "cql/internal/router.h"
 #include "cql/pool.h"
 #include "cql/protocol/value_types.h"
 #include "cql/session.h"
@@ -100,13 +101,6 @@ class SessionCore {
     std::unique_ptr<NodePool> pool;
   };
 
-  struct Choice {
-    NodePool* node = nullptr;
-    Connection* connection = nullptr;
-  };
-  Choice Choose(const Query& query);
-  const ReplicaMap* ReplicasOf(const PreparedStatement& statement) const;
-
   // The node's knowledge of the first statement of `query` that is not
   // prepared there; null if all are.
   NodeStatement* Unprepared(Query* query, NodePool* node,
@@ -153,13 +147,7 @@ class SessionCore {
   DeadlineWheel deadlines_;
   ConnectionContext context_;
   std::vector<Node> nodes_;
-  std::unique_ptr<Topology> topology_;
-  uint64_t topology_number_ = 0;
-  // By the index in `topology_->nodes()`; null for nodes elsewhere.
-  std::vector<NodePool*> replica_pools_;
-  // Those with a pool.
-  std::vector<NodePool*> pools_;
-  uint32_t turn_ = 0;  // Round robin among equals.
+  Router router_;
   std::vector<std::unique_ptr<PreparedStatement>> statements_;
   Control control_;
   TickTimer tick_;
