@@ -294,6 +294,7 @@ void Query::OnConnectionLost(const absl::Status& why) {
   if (!session_->closing() && idempotent_ && attempts_ == 0) {
     ++attempts_;
     ++session_->counters()->retries;
+    avoid_ = node_;
     session_->Route(this);
     return;
   }

@@ -41,6 +41,10 @@ struct SessionOptions {
   // Nodes elsewhere are not connected to: to serve from there would change
   // what LOCAL_QUORUM means.
   std::string local_datacenter;
+  // Rack whose replicas are asked before those of other racks, as long as one
+  // of them can be reached; empty: all racks are alike. Across racks a request
+  // costs time, and money where racks are availability zones.
+  std::string local_rack;
   Consistency read_consistency = Consistency::kLocalQuorum;
   Consistency write_consistency = Consistency::kLocalQuorum;
   absl::Duration connect_timeout = absl::Seconds(5);

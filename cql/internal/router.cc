@@ -1,73 +1,122 @@
 #include "cql/internal/router.h"
 
+#include <algorithm>
+
+#include "absl/random/random.h"
+
 namespace cql::internal {
 
+Router::Router()
+    : topology_(std::make_unique<Topology>()), random_(absl::BitGen()() | 1) {}
+
 void Router::Update(std::unique_ptr<Topology> topology,
-                    std::vector<NodePool*> pools) {
+                    std::vector<NodePool*> pools,
+                    const std::string& local_rack) {
   topology_ = std::move(topology);
   ++topology_number_;
-  replica_pools_ = std::move(pools);
+  members_.clear();
   pools_.clear();
-  for (NodePool* pool : replica_pools_) {
-    if (pool != nullptr) pools_.push_back(pool);
+  std::vector<NodePool*> far;
+  for (size_t i = 0; i < pools.size(); ++i) {
+    const bool near =
+        local_rack.empty() || topology_->nodes()[i].rack == local_rack;
+    members_.push_back({pools[i], near});
+    if (pools[i] != nullptr) (near ? pools_ : far).push_back(pools[i]);
   }
+  near_pools_ = pools_.size();
+  pools_.insert(pools_.end(), far.begin(), far.end());
 }
 
 void Router::Clear() {
   pools_.clear();
-  replica_pools_.clear();
+  near_pools_ = 0;
+  std::fill(members_.begin(), members_.end(), Member());
 }
 
 Router::Choice Router::Choose(const Query& query) {
-  const int64_t* token = query.has_token_ ? &query.token_ : nullptr;
+  const Wish wish{query.has_token_ ? &query.token_ : nullptr, query.access_,
+                  query.avoid_};
   const ReplicaMap* map =
-      token == nullptr ? nullptr : ReplicasOf(*query.statement_);
+      wish.token == nullptr ? nullptr : ReplicasOf(*query.statement_);
   if (map != nullptr) {
-    const std::span<const uint16_t> replicas =
-        map->Replicas(topology_->RangeOf(*token));
-    size_t local = 0;
-    while (local < replicas.size() &&
-           replica_pools_[replicas[local]] != nullptr) {
-      ++local;
-    }
     const bool in_order = query.statement_->lightweight_transaction_;
-    const size_t first = in_order || local < 2 ? 0 : turn_++ % local;
-    Choice best;
-    for (size_t i = 0; i < local; ++i) {
-      const size_t at = first + i < local ? first + i : first + i - local;
-      NodePool* node = replica_pools_[replicas[at]];
-      if (node == query.avoid_) continue;
-      Connection* connection = node->Choose(token, query.access_);
-      if (connection == nullptr) continue;
-      if (best.connection == nullptr) {
-        best = {node, connection};
-        if (in_order) break;
-        continue;
-      }
-      // The less busy one of two.
-      if (connection->load() < best.connection->load()) {
-        best = {node, connection};
-      }
-      break;
+    Targets targets;
+    for (uint16_t index : map->Replicas(topology_->RangeOf(*wish.token))) {
+      const Member& member = members_[index];
+      if (member.pool == nullptr || member.pool == wish.avoid) continue;
+      targets.Add(member.pool, member.near || in_order);
     }
-    if (best.connection != nullptr) return best;
+    Choice choice =
+        in_order ? First(targets.near(), wish) : LessBusy(targets.near(), wish);
+    if (choice.connection != nullptr) return choice;
+    choice = LessBusy(targets.far(), wish);
+    if (choice.connection != nullptr) return choice;
   }
-  return AnyBut(query.avoid_, token, query.access_);
+  return Any(wish);
 }
 
 Router::Choice Router::ChooseAny(Access access) {
-  return AnyBut(nullptr, nullptr, access);
+  return Any({nullptr, access, nullptr});
 }
 
-Router::Choice Router::AnyBut(const NodePool* avoided, const int64_t* token,
-                              Access access) {
-  for (size_t i = 0; i < pools_.size(); ++i) {
-    NodePool* node = pools_[turn_++ % pools_.size()];
-    if (node == avoided && pools_.size() > 1) continue;
-    Connection* connection = node->Choose(token, access);
-    if (connection != nullptr) return {node, connection};
+Router::Choice Router::First(std::span<NodePool* const> nodes,
+                             const Wish& wish) {
+  for (NodePool* node : nodes) {
+    if (Connection* connection = node->Choose(wish.token, wish.access)) {
+      return {node, connection};
+    }
   }
   return {};
+}
+
+Router::Choice Router::LessBusy(std::span<NodePool*> nodes, const Wish& wish) {
+  Choice best;
+  for (size_t left = nodes.size(); left > 0;) {
+    const size_t drawn = left == 1 ? 0 : Draw(left);
+    NodePool* const node = nodes[drawn];
+    nodes[drawn] = nodes[--left];
+    Connection* const connection = node->Choose(wish.token, wish.access);
+    if (connection == nullptr) continue;
+    if (best.connection == nullptr) {
+      best = {node, connection};
+      continue;
+    }
+    if (connection->load() < best.connection->load()) best = {node, connection};
+    break;
+  }
+  return best;
+}
+
+Router::Choice Router::AnyOf(std::span<NodePool* const> nodes,
+                             const Wish& wish) {
+  const size_t start = nodes.empty() ? 0 : Draw(nodes.size());
+  for (size_t seen = 0; seen < nodes.size();) {
+    Targets some;
+    for (size_t i = 0; i < kTargetsMax && seen < nodes.size(); ++i, ++seen) {
+      NodePool* const node = nodes[(start + seen) % nodes.size()];
+      if (node != wish.avoid) some.Add(node, true);
+    }
+    const Choice choice = LessBusy(some.near(), wish);
+    if (choice.connection != nullptr) return choice;
+  }
+  return {};
+}
+
+Router::Choice Router::Any(const Wish& wish) {
+  const std::span<NodePool* const> all(pools_);
+  Choice choice = AnyOf(all.first(near_pools_), wish);
+  if (choice.connection != nullptr) return choice;
+  choice = AnyOf(all.subspan(near_pools_), wish);
+  if (choice.connection != nullptr || wish.avoid == nullptr) return choice;
+  return Any({wish.token, wish.access, nullptr});
+}
+
+// xorshift64: a draw costs less than the cache line it decides about.
+size_t Router::Draw(size_t count) {
+  random_ ^= random_ << 13;
+  random_ ^= random_ >> 7;
+  random_ ^= random_ << 17;
+  return ((random_ >> 32) * count) >> 32;
 }
 
 const ReplicaMap* Router::ReplicasOf(const PreparedStatement& statement) const {

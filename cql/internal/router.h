@@ -2,10 +2,13 @@
 #ifndef RINGPLANE_CQL_INTERNAL_ROUTER_H_
 #define RINGPLANE_CQL_INTERNAL_ROUTER_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -19,10 +22,14 @@ namespace cql::internal {
 // Knows the topology as it was last read and the pools of the nodes that may
 // be used, those of the local datacenter. Owns no pool.
 //
-// Replicas of the token come first. Of these two are drawn and the less busy
-// one is taken; light-weight transactions go to them in the order of the ring
-// instead, since those on one row contend least at one replica. When no replica
-// can be reached any node will do: it passes the request on.
+// Replicas of the token come first: those of the local rack, if one is named,
+// then the rest. Of each group two are drawn and the one whose connection has
+// fewer requests in flight and in line is taken ("power of two choices").
+// Light-weight transactions go to the replicas in the order of the ring
+// instead, whatever their rack: those on one row contend least at one replica.
+// When no replica can be reached any node will do: it passes the request on.
+//
+// A node that a request is to avoid is taken only when there is no other.
 class Router {
  public:
   struct Choice {
@@ -30,13 +37,15 @@ class Router {
     Connection* connection = nullptr;  // Null: no node can be reached.
   };
 
-  Router() : topology_(std::make_unique<Topology>()) {}
+  Router();
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
 
   // Takes over a reading of the topology. `pools` has one entry for each of
-  // topology->nodes(), null for a node that is not to be used.
-  void Update(std::unique_ptr<Topology> topology, std::vector<NodePool*> pools);
+  // topology->nodes(), null for a node that is not to be used. `local_rack`
+  // may be empty: no rack comes first.
+  void Update(std::unique_ptr<Topology> topology, std::vector<NodePool*> pools,
+              const std::string& local_rack);
   // Forgets every pool; no choice is made after it.
   void Clear();
 
@@ -44,18 +53,50 @@ class Router {
   // Any node.
   Choice ChooseAny(Access access);
 
+  // Those of the local rack first.
   std::span<NodePool* const> pools() const { return pools_; }
 
  private:
+  // More replicas of one token in one datacenter than these are not tried.
+  static constexpr size_t kTargetsMax = 16;
+
+  struct Member {
+    NodePool* pool = nullptr;  // Null: not to be used.
+    bool near = true;          // In the local rack, if there is one.
+  };
+  struct Wish {
+    const int64_t* token;  // Null: any shard.
+    Access access;
+    const NodePool* avoid;
+  };
+  // Nodes to choose from: near ones from the front, others from the back.
+  struct Targets {
+    void Add(NodePool* node, bool near) {
+      if (near_end < far_begin) nodes[near ? near_end++ : --far_begin] = node;
+    }
+    std::span<NodePool*> near() { return std::span(nodes).first(near_end); }
+    std::span<NodePool*> far() { return std::span(nodes).subspan(far_begin); }
+
+    std::array<NodePool*, kTargetsMax> nodes;
+    size_t near_end = 0;
+    size_t far_begin = kTargetsMax;
+  };
+
   const ReplicaMap* ReplicasOf(const PreparedStatement& statement) const;
-  Choice AnyBut(const NodePool* avoided, const int64_t* token, Access access);
+  static Choice First(std::span<NodePool* const> nodes, const Wish& wish);
+  // Reorders `nodes`.
+  Choice LessBusy(std::span<NodePool*> nodes, const Wish& wish);
+  Choice AnyOf(std::span<NodePool* const> nodes, const Wish& wish);
+  Choice Any(const Wish& wish);
+  // 0 to `count` - 1.
+  size_t Draw(size_t count);
 
   std::unique_ptr<Topology> topology_;
   uint64_t topology_number_ = 0;
-  // By the index in `topology_->nodes()`; null for nodes elsewhere.
-  std::vector<NodePool*> replica_pools_;
-  std::vector<NodePool*> pools_;  // The same without nulls.
-  uint32_t turn_ = 0;             // Round robin among equals.
+  std::vector<Member> members_;  // By the index in `topology_->nodes()`.
+  std::vector<NodePool*> pools_;
+  size_t near_pools_ = 0;  // The first ones of `pools_`.
+  uint64_t random_;
 };
 
 }  // namespace cql::internal

@@ -537,7 +537,16 @@ absl::Status SessionCore::ApplyTopology(
     }
     pools[i] = pool;
   }
-  router_.Update(*std::move(topology), std::move(pools));
+  if (!options_.local_rack.empty() &&
+      std::none_of((*topology)->nodes().begin(), (*topology)->nodes().end(),
+                   [&](const NodeInfo& node) {
+                     return is_local(node) && node.rack == options_.local_rack;
+                   })) {
+    RINGPLANE_LOG(kWarning, "no node is in the local rack",
+                  {"rack", options_.local_rack},
+                  {"datacenter", options_.local_datacenter});
+  }
+  router_.Update(*std::move(topology), std::move(pools), options_.local_rack);
   for (size_t number = 0; number < before.size(); ++number) {
     if (before[number].pool == nullptr) continue;
     RINGPLANE_LOG(kInfo, "a node left", {"node", before[number].pool->name()});

@@ -281,6 +281,8 @@ void FakeNode::Handle(const std::shared_ptr<FakeConnection>& connection,
       }
       connection->metadata_id =
           startup.Find("SCYLLA_USE_METADATA_ID").has_value();
+      connection->transaction_mark =
+          startup.Find("SCYLLA_LWT_ADD_METADATA_MARK").has_value();
       if (options_.authenticator.empty()) {
         connection->Reply(stream, Opcode::kReady, "");
         return;
@@ -390,6 +392,8 @@ void FakeNode::Options_(const std::shared_ptr<FakeConnection>& connection,
     if (shard_port_ != 0) {
       add("SCYLLA_SHARD_AWARE_PORT", absl::StrCat(shard_port_));
     }
+    add("SCYLLA_LWT_ADD_METADATA_MARK",
+        "LWT_OPTIMIZATION_META_BIT_MASK=2147483648");
   }
   if (options_.metadata_id) add("SCYLLA_USE_METADATA_ID", "");
   std::string body;
@@ -487,6 +491,9 @@ void FakeNode::Prepare(const std::shared_ptr<FakeConnection>& connection,
   protocol::Prepared prepared;
   prepared.id = statement.id;
   if (connection->metadata_id) prepared.metadata_id = statement.metadata_id;
+  if (statement.lightweight_transaction && connection->transaction_mark) {
+    prepared.extra_flags = uint32_t{1} << 31;
+  }
   prepared.bind_markers = statement.binds;
   prepared.partition_key_indexes = statement.partition_key;
   prepared.has_result = !statement.results.empty();

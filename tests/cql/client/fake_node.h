@@ -34,6 +34,8 @@ struct FakeStatement {
   protocol::ColumnSpecs results;
   std::string id;
   std::string metadata_id = "metadata-1";
+  // Prepared with the mark of light-weight transactions, where that is agreed.
+  bool lightweight_transaction = false;
 };
 
 using Cells = std::vector<std::optional<std::string>>;
@@ -46,6 +48,7 @@ struct FakeConnection {
   uint16_t source_port = 0;
   bool on_shard_port = false;
   bool metadata_id = false;
+  bool transaction_mark = false;
   bool registered = false;
   bool closed = false;
   std::vector<std::pair<std::string, std::string>> startup;
