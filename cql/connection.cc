@@ -14,6 +14,7 @@
 #include "cql/protocol/error.h"
 #include "cql/protocol/request.h"
 #include "cql/protocol/response.h"
+#include "cql/protocol/tablet.h"
 #include "cql/session.h"
 #include "ioloop/check.h"
 
@@ -216,6 +217,10 @@ absl::Status Connection::ReadSharding(const protocol::Supported& supported) {
                   &port) &&
       port <= UINT16_MAX) {
     server_.shard_aware_port = static_cast<uint16_t>(port);
+  }
+  // Without shards of its own to ask, nearly every answer would bring one.
+  if (supported.Find(protocol::kTabletsRoutingV1).has_value()) {
+    startup_.emplace_back(protocol::kTabletsRoutingV1, "");
   }
   name_ += Cat(" shard ", shard_number);
   return absl::OkStatus();

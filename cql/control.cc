@@ -198,6 +198,7 @@ void Control::OnEvent(Connection*, const Answer& answer) {
       Refresh();
       return;
     case protocol::Event::Kind::kSchemaChange:
+      session_->OnSchemaChange(event->schema);
       // Replication is all that is known of a schema here.
       if (event->schema.target == "KEYSPACE") Refresh();
       return;

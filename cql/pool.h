@@ -54,9 +54,15 @@ class NodePool final : private ConnectionObserver {
   // The connection for the shard of `token` (null: any shard), or a stand-in
   // at this node; null if there is none.
   Connection* Choose(const int64_t* token, Access access) {
+    return ChooseShard(token != nullptr ? sharding_.Owner(*token)
+                                        : next_shard_++ % sharding_.shards,
+                       access);
+  }
+  // The same for a shard by its number.
+  Connection* ChooseShard(uint32_t shard, Access access) {
     if (open_ == 0) return nullptr;
-    const uint32_t shard = token != nullptr ? sharding_.Owner(*token)
-                                            : next_shard_++ % sharding_.shards;
+    // The node may have fewer than whoever named the shard knew.
+    if (shard >= sharding_.shards) shard %= sharding_.shards;
     Connection* connection =
         slots_[shard * 2 + static_cast<uint32_t>(access)].connection.get();
     return connection != nullptr ? connection : StandIn(shard, access);

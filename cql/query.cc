@@ -7,6 +7,7 @@
 #include "cql/internal/status_util.h"
 #include "cql/protocol/error.h"
 #include "cql/protocol/response.h"
+#include "cql/protocol/tablet.h"
 #include "cql/session.h"
 
 namespace cql {
@@ -208,7 +209,7 @@ void Query::OnAnswer(const internal::Answer& answer) {
   std::string_view body = answer.body;
   absl::Status status;
   if (__builtin_expect(answer.header.flags != 0, 0)) {
-    status = protocol::DecodePrefix(answer.header, &body, nullptr);
+    status = ReadPrefix(answer.header, &body);
   }
   if (__builtin_expect(
           status.ok() && answer.header.opcode == protocol::Opcode::kResult,
@@ -227,6 +228,18 @@ void Query::OnAnswer(const internal::Answer& answer) {
   }
   Finish(&SessionCounters::malformed,
          internal::Annotate(Describe(answer.connection->name()), status), true);
+}
+
+absl::Status Query::ReadPrefix(const protocol::FrameHeader& header,
+                               std::string_view* body) {
+  protocol::ResponsePrefix prefix;
+  absl::Status status = protocol::DecodePrefix(header, body, &prefix);
+  if (!status.ok()) return status;
+  const auto tablet = prefix.FindPayload(protocol::kTabletPayload);
+  if (tablet.has_value() && kind_ == Kind::kExecute) {
+    session_->OnTablet(*statement_, *tablet);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Query::ReadRows(std::string_view body,

@@ -136,6 +136,9 @@ class Query final : private internal::PendingRequest {
   // The end. `now`: resume who waits in this call, not after it.
   void Finish(Outcome outcome, absl::Status status, bool now);
   void OnServerError(absl::Status status, const internal::Answer& answer);
+  // What stands before the body of an answer, which is left without it.
+  absl::Status ReadPrefix(const protocol::FrameHeader& header,
+                          std::string_view* body);
   absl::Status ReadRows(std::string_view body, const internal::Answer& answer);
   // "<statement> on <where>", for errors.
   std::string Describe(std::string_view where) const;

@@ -2,6 +2,7 @@
 
 #include "cql/internal/session_core.h"
 #include "cql/internal/status_util.h"
+#include "cql/internal/tablet_cache.h"
 #include "ioloop/check.h"
 
 namespace cql {
@@ -63,6 +64,10 @@ ioloop::Task<absl::Status> Session::AwaitSchemaAgreement(
 }
 
 ioloop::Task<void> Session::Close() { co_await core_->Close(); }
+
+std::string Session::TabletCache() const {
+  return internal::EncodeTabletCache(core_->tablets());
+}
 
 size_t Session::connections() const { return core_->connections(); }
 

@@ -69,6 +69,12 @@ struct SessionOptions {
   absl::Duration heartbeat_timeout = absl::Seconds(5);
   // Topology and schema events are gathered for this long, then read once.
   absl::Duration event_window = absl::Seconds(1);
+  // Tablets (ScyllaDB) whose place is remembered, about 64 bytes each. Past it
+  // no more are: their requests are passed on by the node they come to.
+  size_t tablets_max = 1 << 17;
+  // Session::TabletCache() of an earlier session to the same cluster; empty:
+  // none. What is damaged, or of another version, is ignored with a warning.
+  std::string tablet_cache;
   // Memory for requests and results that is kept for the next ones.
   size_t recycled_bytes_max = 32 << 20;
 };
@@ -124,6 +130,11 @@ class Session {
 
   // Ends queries in flight with kCancelled and closes every connection.
   ioloop::Task<void> Close();
+
+  // The tablets known now, for SessionOptions::tablet_cache: with them a client
+  // that starts again asks the right shards at once. With a checksum, to be
+  // written to a file as they are.
+  std::string TabletCache() const;
 
   // Connections open now; what the process prints at start.
   size_t connections() const;

@@ -28,6 +28,7 @@ class ReplicaMap;
 namespace internal {
 class Router;
 class SessionCore;
+class TabletTable;
 struct NodeStatement;
 }  // namespace internal
 
@@ -95,6 +96,7 @@ class PreparedStatement {
   const StatementOptions options_;
   protocol::ColumnSpecs columns_;
   std::string keyspace_;
+  std::string table_;
   std::vector<uint16_t> partition_key_;
   // Result metadata may be left out of answers only where it cannot change
   // unseen: `SELECT *` changes with the table.
@@ -106,6 +108,9 @@ class PreparedStatement {
   // The replicas of its keyspace as of one topology.
   mutable const ReplicaMap* replicas_ = nullptr;
   mutable uint64_t replicas_of_topology_ = 0;
+  // The tablets of its table as of one version.
+  mutable const internal::TabletTable* tablets_ = nullptr;
+  mutable uint64_t tablets_of_version_ = 0;
 };
 
 using BatchType = protocol::BatchType;

@@ -29,6 +29,11 @@ struct SessionCounters {
   uint64_t unprepared = 0;    // UNPREPARED answers.
   uint64_t late_answers = 0;  // To orphans.
 
+  // Answers that told where their row is, since it is not where we asked.
+  uint64_t tablets_learned = 0;
+  uint64_t tablets_refused = 0;    // SessionOptions::tablets_max were known.
+  uint64_t tablets_malformed = 0;  // Made no sense, or of no known table.
+
   uint64_t connections_opened = 0;
   uint64_t connections_failed = 0;  // Attempts.
   uint64_t connections_lost = 0;
@@ -53,6 +58,7 @@ struct SessionStats {
   SessionCounters counters;
   size_t connections = 0;
   size_t nodes = 0;
+  size_t tablets = 0;  // Known now.
   std::vector<ShardStats> shards;  // One for reads and one for writes each.
 };
 

@@ -8,6 +8,7 @@
 
 #include "cql/internal/batch_body.h"
 #include "cql/internal/status_util.h"
+#include "cql/internal/tablet_cache.h"
 #include "cql/protocol/response.h"
 #include "ioloop/check.h"
 #include "ioloop/log.h"
@@ -27,6 +28,7 @@ SessionCore::SessionCore(ioloop::Loop* loop, SessionOptions options)
       chunks_(ChunkPool::Create(options_.recycled_bytes_max)),
       deadlines_(loop),
       context_{loop, &options_, chunks_, &deadlines_, &counters_},
+      router_(options_.tablets_max),
       control_(&context_, this),
       tick_(loop, this) {}
 
@@ -38,6 +40,15 @@ SessionCore::~SessionCore() {
 }
 
 ioloop::Task<absl::Status> SessionCore::Connect() {
+  if (!options_.tablet_cache.empty()) {
+    absl::Status read =
+        DecodeTabletCache(options_.tablet_cache, router_.mutable_tablets());
+    if (!read.ok()) {
+      RINGPLANE_LOG(kWarning, "the tablets kept from before are not used",
+                    {"why", read.ToString()});
+    }
+    options_.tablet_cache = std::string();
+  }
   absl::Status started = co_await control_.Start();
   if (!started.ok()) co_return started;
   tick_.Arm(loop_->now() + kTick);
@@ -82,6 +93,7 @@ SessionStats SessionCore::stats() const {
   SessionStats stats;
   stats.counters = counters_;
   stats.nodes = router_.pools().size();
+  stats.tablets = tablets().size();
   stats.connections = control_.connected() ? 1 : 0;
   for (const NodePool* pool : router_.pools()) pool->AddStats(&stats);
   return stats;
@@ -315,11 +327,9 @@ ioloop::Task<void> SessionCore::PrepareOn(const PreparedStatement* statement,
                     /*now=*/false);
       continue;
     }
-    Connection* const to =
-        pool == nullptr || !prepared.ok()
-            ? nullptr
-            : pool->Choose(query->has_token_ ? &query->token_ : nullptr,
-                           query->access_);
+    Connection* const to = pool == nullptr || !prepared.ok()
+                               ? nullptr
+                               : router_.ChooseAt(pool, *query);
     if (to != nullptr) {
       SendOn(query, pool, to);
     } else {
@@ -399,6 +409,7 @@ absl::Status SessionCore::ReadPrepared(const OwnedAnswer& answer,
     statement->columns_ = std::move(prepared->bind_markers);
     if (!statement->columns_.empty()) {
       statement->keyspace_ = statement->columns_[0].keyspace;
+      statement->table_ = statement->columns_[0].table;
     }
     statement->partition_key_ = std::move(prepared->partition_key_indexes);
     for (uint16_t index : statement->partition_key_) {
@@ -467,12 +478,40 @@ void SessionCore::Reprepare(Query* query, NodePool* node,
       }
     }
   }
-  Connection* const connection = node->Choose(
-      query->has_token_ ? &query->token_ : nullptr, query->access_);
+  Connection* const connection = router_.ChooseAt(node, *query);
   if (connection == nullptr) {
     Route(query);
   } else {
     SendOn(query, node, connection);
+  }
+}
+
+// --- What the nodes tell -----------------------------------------------------
+
+void SessionCore::OnTablet(const PreparedStatement& statement,
+                           std::string_view payload) {
+  const absl::StatusOr<protocol::Tablet> tablet =
+      protocol::DecodeTablet(payload);
+  if (!tablet.ok() || statement.table_.empty()) {
+    ++counters_.tablets_malformed;
+    return;
+  }
+  ++(router_.Learn(statement, *tablet) ? counters_.tablets_learned
+                                       : counters_.tablets_refused);
+  for (const protocol::TabletReplica& replica : tablet->replicas) {
+    if (!router_.Knows(replica.host)) {
+      control_.Refresh();
+      return;
+    }
+  }
+}
+
+void SessionCore::OnSchemaChange(const protocol::SchemaChange& change) {
+  if (change.change != "DROPPED") return;
+  if (change.target == "KEYSPACE") {
+    router_.mutable_tablets()->DropKeyspace(change.keyspace);
+  } else if (change.target == "TABLE") {
+    router_.mutable_tablets()->DropTable(change.keyspace, change.name);
   }
 }
 

@@ -21,6 +21,7 @@
 #include "cql/internal/node_statement.h"
 #include "cql/internal/router.h"
 #include "cql/pool.h"
+#include "cql/protocol/response.h"
 #include "cql/protocol/value_types.h"
 #include "cql/session.h"
 #include "cql/topology.h"
@@ -68,6 +69,10 @@ class SessionCore {
 
   // --- What the nodes tell ---------------------------------------------------
 
+  // The payload beside an answer to `statement`: where its row is.
+  void OnTablet(const PreparedStatement& statement, std::string_view payload);
+  void OnSchemaChange(const protocol::SchemaChange& change);
+
   // Takes over a reading of the topology: opens pools of new nodes of the
   // local datacenter, closes those of nodes that left.
   absl::Status ApplyTopology(
@@ -83,6 +88,7 @@ class SessionCore {
   const SessionOptions& options() const { return options_; }
   ConnectionContext* context() { return &context_; }
   SessionCounters* counters() { return &counters_; }
+  const TabletMap& tablets() const { return router_.tablets(); }
   ChunkPool* chunks() { return chunks_; }
   DeadlineWheel* deadlines() { return &deadlines_; }
   ioloop::Loop* loop() const { return loop_; }

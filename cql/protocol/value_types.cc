@@ -35,6 +35,13 @@ std::optional<Uuid> Uuid::Parse(std::string_view text) {
   return uuid;
 }
 
+std::optional<Uuid> Uuid::FromBytes(std::string_view bytes) {
+  Uuid uuid;
+  if (bytes.size() != uuid.bytes.size()) return std::nullopt;
+  std::memcpy(uuid.bytes.data(), bytes.data(), bytes.size());
+  return uuid;
+}
+
 std::string Uuid::ToString() const {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string text;

@@ -39,6 +39,8 @@ struct Uuid {
 
   // "123e4567-e89b-12d3-a456-426614174000", in any case.
   static std::optional<Uuid> Parse(std::string_view text);
+  // Nothing unless there are 16.
+  static std::optional<Uuid> FromBytes(std::string_view bytes);
   std::string ToString() const;
   std::string_view view() const {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

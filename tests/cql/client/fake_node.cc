@@ -68,10 +68,17 @@ FakeStatement UpdateStatement() {
 
 void FakeConnection::Reply(int16_t stream_id, Opcode opcode,
                            std::string_view body, uint8_t flags) {
+  Reply(stream_id, opcode, body, node->options().prefix, flags);
+}
+
+void FakeConnection::Reply(int16_t stream_id, Opcode opcode,
+                           std::string_view body,
+                           const protocol::ResponsePrefix& before,
+                           uint8_t flags) {
   if (closed) return;
   std::string prefix;
   Writer writer(&prefix);
-  flags |= protocol::EncodePrefix(&writer, node->options().prefix);
+  flags |= protocol::EncodePrefix(&writer, before);
   writer.Finish();
   std::string frame(protocol::kHeaderBytes, '\0');
   protocol::FrameHeader header;
@@ -133,6 +140,16 @@ void FakeRequest::ReplyRows(const std::vector<Cells>& rows,
   connection->Reply(
       stream, Opcode::kResult,
       RowsBody(statement->results, skip_metadata(), rows, paging_state));
+}
+
+void FakeRequest::ReplyRowsAndPayload(const std::vector<Cells>& rows,
+                                      std::string_view key,
+                                      std::string_view value) const {
+  protocol::ResponsePrefix before;
+  before.custom_payload.emplace_back(key, value);
+  connection->Reply(stream, Opcode::kResult,
+                    RowsBody(statement->results, skip_metadata(), rows),
+                    before);
 }
 
 // --- FakeNode
@@ -283,6 +300,7 @@ void FakeNode::Handle(const std::shared_ptr<FakeConnection>& connection,
           startup.Find("SCYLLA_USE_METADATA_ID").has_value();
       connection->transaction_mark =
           startup.Find("SCYLLA_LWT_ADD_METADATA_MARK").has_value();
+      connection->tablets = startup.Find("TABLETS_ROUTING_V1").has_value();
       if (options_.authenticator.empty()) {
         connection->Reply(stream, Opcode::kReady, "");
         return;
@@ -396,6 +414,7 @@ void FakeNode::Options_(const std::shared_ptr<FakeConnection>& connection,
         "LWT_OPTIMIZATION_META_BIT_MASK=2147483648");
   }
   if (options_.metadata_id) add("SCYLLA_USE_METADATA_ID", "");
+  if (options_.tablets) add("TABLETS_ROUTING_V1", "");
   std::string body;
   Writer writer(&body);
   protocol::EncodeSupported(&writer, supported);

@@ -49,12 +49,16 @@ struct FakeConnection {
   bool on_shard_port = false;
   bool metadata_id = false;
   bool transaction_mark = false;
+  bool tablets = false;
   bool registered = false;
   bool closed = false;
   std::vector<std::pair<std::string, std::string>> startup;
 
   void Reply(int16_t stream_id, protocol::Opcode opcode, std::string_view body,
              uint8_t flags = 0);
+  // With `before` instead of what the node puts before its answers.
+  void Reply(int16_t stream_id, protocol::Opcode opcode, std::string_view body,
+             const protocol::ResponsePrefix& before, uint8_t flags = 0);
   void ReplyError(int16_t stream_id, ServerCode code, std::string_view message,
                   std::string_view unprepared_id = "");
   void ReplyVoid(int16_t stream_id);
@@ -78,6 +82,9 @@ struct FakeRequest {
   // Rows of the statement's results.
   void ReplyRows(const std::vector<Cells>& rows,
                  std::string_view paging_state = "") const;
+  // The same, with a custom payload before it.
+  void ReplyRowsAndPayload(const std::vector<Cells>& rows, std::string_view key,
+                           std::string_view value) const;
 };
 
 // Body of a RESULT of rows.
@@ -96,6 +103,7 @@ class FakeNode {
     // The shard-aware port chooses by another number than the client thinks.
     bool nat = false;
     bool metadata_id = false;
+    bool tablets = false;       // TABLETS_ROUTING_V1 is offered.
     std::string authenticator;  // Empty: none is asked for.
     std::string username = "user";
     std::string password = "secret";
