@@ -32,6 +32,9 @@ constexpr std::string_view kMurmur3 =
 // More tokens are not a node's.
 constexpr size_t kNodeTokensMax = 4096;
 constexpr size_t kKeyspacesMax = 10000;
+// Nodes without a connection that are asked before the contact points are: if
+// every node has moved, each costs a timeout.
+constexpr size_t kLostTried = 3;
 constexpr absl::Duration kAgreementPause = absl::Milliseconds(100);
 
 // The rows of one of the queries above.
@@ -152,6 +155,7 @@ ioloop::Task<absl::Status> Control::Start() {
 
 ioloop::Task<void> Control::Close() {
   closing_ = true;
+  stop_.RequestStop();
   wake_.Set();
   if (connection_ != nullptr) {
     connection_->Break(absl::CancelledError("the session is closed"));
@@ -248,9 +252,20 @@ ioloop::Task<void> Control::Drop() {
   co_await dropped->Shutdown();
 }
 
-ioloop::Task<absl::Status> Control::ConnectTo(ioloop::SocketAddress address) {
+ioloop::Task<absl::StatusOr<std::unique_ptr<Connection>>> Control::Open(
+    ioloop::SocketAddress address) {
+  SetupGovernor::Attempt attempt(context_->options->governor.get(),
+                                 context_->loop, address);
+  const bool begun = co_await attempt.Begin(/*urgent=*/true, stop_.token());
+  if (!begun) co_return absl::CancelledError("the session is closed");
   absl::StatusOr<std::unique_ptr<Connection>> opened =
       co_await Connection::Open(context_, this, address, 0);
+  if (opened.ok()) attempt.Succeeded();
+  co_return opened;
+}
+
+ioloop::Task<absl::Status> Control::ConnectTo(ioloop::SocketAddress address) {
+  absl::StatusOr<std::unique_ptr<Connection>> opened = co_await Open(address);
   if (!opened.ok()) co_return opened.status();
   broken_ = false;
   connection_ = *std::move(opened);
@@ -310,8 +325,12 @@ ioloop::Task<absl::Status> Control::ConnectToContacts() {
 }
 
 ioloop::Task<absl::Status> Control::ConnectToAny() {
-  std::vector<ioloop::SocketAddress> known = session_->NodeAddresses();
+  std::vector<ioloop::SocketAddress> known = session_->NodeAddresses(true);
   std::shuffle(known.begin(), known.end(), random_);
+  std::vector<ioloop::SocketAddress> lost = session_->NodeAddresses(false);
+  std::shuffle(lost.begin(), lost.end(), random_);
+  lost.resize(std::min(lost.size(), kLostTried));
+  known.insert(known.end(), lost.begin(), lost.end());
   for (const ioloop::SocketAddress& address : known) {
     if (closing_) co_return absl::CancelledError("the session is closed");
     absl::Status connected = co_await ConnectTo(address);

@@ -17,6 +17,7 @@
 #include "cql/topology.h"
 #include "ioloop/event.h"
 #include "ioloop/resolver.h"
+#include "ioloop/stop.h"
 #include "ioloop/task.h"
 
 namespace cql::internal {
@@ -24,10 +25,10 @@ namespace cql::internal {
 class SessionCore;
 
 // One connection of its own, apart from those that carry queries, to any node
-// that can be reached: those known from the topology first, then the contact
-// points, whose names are resolved again. Events are gathered for a window
-// and answered by one reading of the topology, so a flood of them costs one
-// reading a window.
+// that can be reached: those with open connections first, some of the others,
+// then the contact points, whose names are resolved again. Events are gathered
+// for a window and answered by one reading of the topology, so a flood of them
+// costs one reading a window.
 class Control final : private ConnectionObserver {
  public:
   Control(ConnectionContext* context, SessionCore* session);
@@ -56,6 +57,8 @@ class Control final : private ConnectionObserver {
   void OnRoom(Connection*, Query*) override {}
 
   ioloop::Task<void> Maintain();
+  ioloop::Task<absl::StatusOr<std::unique_ptr<Connection>>> Open(
+      ioloop::SocketAddress address);
   // Leaves `connection_` set, or says why not.
   ioloop::Task<absl::Status> ConnectTo(ioloop::SocketAddress address);
   ioloop::Task<absl::Status> ConnectToContacts();
@@ -70,6 +73,7 @@ class Control final : private ConnectionObserver {
   std::unique_ptr<Connection> connection_;
   bool broken_ = false;
   bool closing_ = false;
+  ioloop::StopSource stop_;  // Asked when closing.
   absl::Time refresh_at_ = absl::InfiniteFuture();
   Backoff backoff_;
   absl::BitGen random_;

@@ -12,17 +12,4 @@ absl::Duration Backoff::Next(absl::BitGen& random) {
   return delay * absl::Uniform(random, 0.85, 1.15);
 }
 
-SetupGovernor& SetupGovernor::Process() {
-  static SetupGovernor governor;
-  return governor;
-}
-
-bool SetupGovernor::TryEnter() {
-  if (inside_.fetch_add(1, std::memory_order_relaxed) < kAtOnce) return true;
-  inside_.fetch_sub(1, std::memory_order_relaxed);
-  return false;
-}
-
-void SetupGovernor::Leave() { inside_.fetch_sub(1, std::memory_order_relaxed); }
-
 }  // namespace cql

@@ -1,8 +1,7 @@
-// When to try again to connect, and how many may try at once.
+// When to try again to connect.
 #ifndef RINGPLANE_CQL_POLICY_H_
 #define RINGPLANE_CQL_POLICY_H_
 
-#include <atomic>
 #include <cstdint>
 
 #include "absl/random/random.h"
@@ -26,24 +25,6 @@ class Backoff {
   absl::Duration min_;
   absl::Duration max_;
   uint32_t attempts_ = 0;
-};
-
-// How many connections of this process may be in set-up at once, over all
-// loops: a node that restarts meets a bounded crowd.
-//
-// Thread-safety: all of it.
-class SetupGovernor {
- public:
-  static constexpr int kAtOnce = 64;
-
-  static SetupGovernor& Process();
-
-  // A place, or false: try again a little later.
-  bool TryEnter();
-  void Leave();
-
- private:
-  std::atomic<int> inside_{0};
 };
 
 }  // namespace cql

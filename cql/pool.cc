@@ -19,23 +19,7 @@ constexpr size_t kDialsAtOnce = 8;
 constexpr int kSourcePortsTried = 32;
 // How long a shard-aware port that chose wrongly, or refused, is left alone.
 constexpr absl::Duration kAvoidShardPort = absl::Minutes(5);
-constexpr absl::Duration kGovernorPause = absl::Milliseconds(5);
 constexpr absl::Duration kDrainPause = absl::Milliseconds(20);
-
-// A place among the connections that the process sets up.
-class GovernorPlace {
- public:
-  GovernorPlace() = default;
-  GovernorPlace(const GovernorPlace&) = delete;
-  GovernorPlace& operator=(const GovernorPlace&) = delete;
-  ~GovernorPlace() {
-    if (inside_) SetupGovernor::Process().Leave();
-  }
-  bool TryEnter() { return inside_ = SetupGovernor::Process().TryEnter(); }
-
- private:
-  bool inside_ = false;
-};
 
 }  // namespace
 
@@ -82,6 +66,7 @@ ioloop::Task<void> NodePool::Drain(absl::Time deadline) {
 
 ioloop::Task<void> NodePool::Close() {
   closing_ = true;
+  stop_.RequestStop();
   wake_.Set();
   tried_.Set();
   for (Slot& slot : slots_) {
@@ -264,11 +249,10 @@ ioloop::Task<void> NodePool::Dial(uint32_t slot, absl::Status* result) {
 
 ioloop::Task<absl::StatusOr<std::unique_ptr<Connection>>> NodePool::OpenToShard(
     uint32_t shard) {
-  GovernorPlace place;
-  while (!place.TryEnter()) {
-    co_await ioloop::SleepFor(
-        context_->loop, kGovernorPause * absl::Uniform(random_, 0.5, 1.5));
-  }
+  SetupGovernor::Attempt attempt(context_->options->governor.get(),
+                                 context_->loop, address_);
+  const bool begun = co_await attempt.Begin(false, stop_.token());
+  if (!begun) co_return absl::CancelledError("the session is closed");
   if (shard >= sharding_.shards) {
     co_return absl::FailedPreconditionError("the node has fewer shards now");
   }
@@ -282,6 +266,7 @@ ioloop::Task<absl::StatusOr<std::unique_ptr<Connection>>> NodePool::OpenToShard(
         co_await Connection::Open(context_, this,
                                   address_.WithPort(shard_aware_port_), *port);
     if (opened.ok() || !absl::IsAlreadyExists(opened.status())) {
+      if (opened.ok()) attempt.Succeeded();
       co_return opened;
     }
     taken = opened.status();
@@ -291,13 +276,14 @@ ioloop::Task<absl::StatusOr<std::unique_ptr<Connection>>> NodePool::OpenToShard(
 
 ioloop::Task<absl::StatusOr<std::unique_ptr<Connection>>>
 NodePool::OpenPlain() {
-  GovernorPlace place;
-  while (!place.TryEnter()) {
-    co_await ioloop::SleepFor(
-        context_->loop, kGovernorPause * absl::Uniform(random_, 0.5, 1.5));
-  }
+  SetupGovernor::Attempt attempt(context_->options->governor.get(),
+                                 context_->loop, address_);
+  const bool urgent = open_ == 0;
+  const bool begun = co_await attempt.Begin(urgent, stop_.token());
+  if (!begun) co_return absl::CancelledError("the session is closed");
   absl::StatusOr<std::unique_ptr<Connection>> opened =
       co_await Connection::Open(context_, this, address_, 0);
+  if (opened.ok()) attempt.Succeeded();
   co_return opened;
 }
 

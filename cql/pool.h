@@ -18,6 +18,7 @@
 #include "cql/stats.h"
 #include "ioloop/event.h"
 #include "ioloop/socket_address.h"
+#include "ioloop/stop.h"
 #include "ioloop/task.h"
 
 namespace cql::internal {
@@ -135,6 +136,7 @@ class NodePool final : private ConnectionObserver {
   absl::BitGen random_;
   bool draining_ = false;
   bool closing_ = false;
+  ioloop::StopSource stop_;  // Asked when closing.
   absl::Status last_error_;
   ioloop::Event tried_;
   ioloop::Event wake_;

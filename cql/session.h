@@ -24,6 +24,7 @@
 #include "absl/time/time.h"
 #include "cql/protocol/error.h"  // ErrorCode(status)
 #include "cql/query.h"
+#include "cql/setup_governor.h"
 #include "cql/statement.h"
 #include "cql/stats.h"
 #include "ioloop/loop.h"
@@ -58,6 +59,9 @@ struct SessionOptions {
   uint32_t orphans_max = 1024;
   absl::Duration reconnect_min = absl::Milliseconds(50);
   absl::Duration reconnect_max = absl::Seconds(10);
+  // How fast and how many at once connections are set up, over all sessions
+  // that share it; null: SetupGovernor::Process().
+  std::shared_ptr<SetupGovernor> governor;
   // One connection per shard for reads and one for writes. False: one of each
   // per node.
   bool shard_aware = true;

@@ -30,7 +30,11 @@ SessionCore::SessionCore(ioloop::Loop* loop, SessionOptions options)
       context_{loop, &options_, chunks_, &deadlines_, &counters_},
       router_(options_.tablets_max),
       control_(&context_, this),
-      tick_(loop, this) {}
+      tick_(loop, this) {
+  if (options_.governor == nullptr) {
+    options_.governor = SetupGovernor::Process();
+  }
+}
 
 SessionCore::~SessionCore() {
   // Chunks that statements and nodes hold go first.
@@ -623,10 +627,14 @@ void SessionCore::OnNodeUp(const Inet& address) {
   }
 }
 
-std::vector<ioloop::SocketAddress> SessionCore::NodeAddresses() const {
+std::vector<ioloop::SocketAddress> SessionCore::NodeAddresses(
+    bool connected) const {
   std::vector<ioloop::SocketAddress> addresses;
-  for (const NodePool* pool : router_.pools())
-    addresses.push_back(pool->address());
+  for (const NodePool* pool : router_.pools()) {
+    if ((pool->open_connections() > 0) == connected) {
+      addresses.push_back(pool->address());
+    }
+  }
   return addresses;
 }
 

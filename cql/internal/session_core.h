@@ -79,7 +79,8 @@ class SessionCore {
       std::vector<NodeInfo> nodes,
       const std::vector<std::pair<std::string, Replication>>& keyspaces);
   void OnNodeUp(const Inet& address);
-  std::vector<ioloop::SocketAddress> NodeAddresses() const;
+  // Of nodes with an open connection, or of those without.
+  std::vector<ioloop::SocketAddress> NodeAddresses(bool connected) const;
   // Not one of ours, or with an open connection.
   bool IsReachable(std::string_view host_id) const;
 

@@ -1,5 +1,6 @@
 #include "tests/cql/client/fake_node.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -243,6 +244,8 @@ ioloop::Task<void> FakeNode::Accept(ioloop::Listener* listener,
     absl::StatusOr<ioloop::Stream> stream = co_await listener->Accept();
     if (!stream.ok()) co_return;
     ++accepted;
+    accepted_at.push_back(loop_->now());
+    in_setup_max = std::max(in_setup_max, ++in_setup);
     auto connection = std::make_shared<FakeConnection>();
     connection->node = this;
     connection->stream = *std::move(stream);
@@ -273,6 +276,7 @@ ioloop::Task<void> FakeNode::Serve(std::shared_ptr<FakeConnection> connection) {
     if (!reader.status().ok()) break;
   }
   connection->closed = true;
+  if (!connection->ready) --in_setup;
   (co_await connection->stream.Drained()).IgnoreError();
   co_await connection->stream.Close();
   connections_.erase(connection);
@@ -302,6 +306,8 @@ void FakeNode::Handle(const std::shared_ptr<FakeConnection>& connection,
           startup.Find("SCYLLA_LWT_ADD_METADATA_MARK").has_value();
       connection->tablets = startup.Find("TABLETS_ROUTING_V1").has_value();
       if (options_.authenticator.empty()) {
+        connection->ready = true;
+        --in_setup;
         connection->Reply(stream, Opcode::kReady, "");
         return;
       }

@@ -50,6 +50,7 @@ struct FakeConnection {
   bool metadata_id = false;
   bool transaction_mark = false;
   bool tablets = false;
+  bool ready = false;  // Was told READY.
   bool registered = false;
   bool closed = false;
   std::vector<std::pair<std::string, std::string>> startup;
@@ -151,6 +152,10 @@ class FakeNode {
   int executes = 0;
   int prepares = 0;
   int accepted = 0;
+  std::vector<absl::Time> accepted_at;
+  // Connections that are not told READY yet; now, and the most there were.
+  int in_setup = 0;
+  int in_setup_max = 0;
   int peers_reads = 0;
 
  private:

@@ -182,6 +182,8 @@ TEST_P(BrokenBytesTest, BytesThatMakeNoSenseEndTheConnectionNotTheProcess) {
     auto select =
         co_await session->Prepare(std::string(kSelect), kNotIdempotent);
     CO_ASSERT_OK(select);
+    CO_ASSERT_TRUE(
+        co_await Eventually([&] { return session->connections() == 3; }));
     Query query = session->Execute(**select, int64_t{1});
     absl::StatusOr<Rows> rows = co_await query;
     EXPECT_EQ(rows.status().code(), absl::StatusCode::kUnavailable);

@@ -199,16 +199,6 @@ TEST(BackoffTest, DelaysDoubleUpToTheirBoundWithJitter) {
   EXPECT_LT(backoff.Next(random), absl::Milliseconds(60));
 }
 
-TEST(SetupGovernorTest, AtMostSoManyAreInside) {
-  SetupGovernor governor;
-  for (int i = 0; i < SetupGovernor::kAtOnce; ++i) {
-    EXPECT_TRUE(governor.TryEnter());
-  }
-  EXPECT_FALSE(governor.TryEnter());
-  governor.Leave();
-  EXPECT_TRUE(governor.TryEnter());
-}
-
 NodeInfo Node(int number, std::string datacenter, std::string rack,
               std::vector<int64_t> tokens) {
   NodeInfo node;
@@ -275,6 +265,21 @@ TEST(TopologyTest, RangesEndAtTheirTokenAndTheRingCloses) {
   EXPECT_THAT(replicas("two", 150), ElementsAre(2, 0));
   EXPECT_THAT(replicas("all", 50), ElementsAre(1, 2, 0));
   EXPECT_EQ((*topology)->Find("none"), nullptr);
+}
+
+TEST(TopologyTest, EveryTokenIsFoundInRingsOfEverySize) {
+  for (int size = 1; size <= 40; ++size) {
+    std::vector<int64_t> tokens;
+    for (int64_t i = 0; i < size; ++i) tokens.push_back(i * 10);
+    auto topology = Topology::Build({Node(0, "dc1", "r1", tokens)}, "dc1", {});
+    ASSERT_TRUE(topology.ok());
+    for (int64_t token = -5; token <= size * 10; ++token) {
+      const auto end = std::lower_bound(tokens.begin(), tokens.end(), token);
+      EXPECT_EQ((*topology)->RangeOf(token),
+                static_cast<size_t>(end - tokens.begin()) % tokens.size())
+          << token << " of " << size;
+    }
+  }
 }
 
 TEST(TopologyTest, NetworkTopologySpreadsOverRacksAndPrefersTheLocalOne) {

@@ -284,6 +284,29 @@ TEST_F(RingTest, ANodeThatLeavesAnswersFirstWhatItWasAsked) {
   });
 }
 
+// As in a cluster that was set up anew behind the same names.
+TEST_F(RoutingTest, WhenEveryNodeIsGoneTheContactPointsAreAskedAgain) {
+  FakeNode* gone = AddNode();
+  FakeNode* fresh = AddNode();
+  gone->RemovePeers();
+  fresh->RemovePeers();
+  SessionOptions options = Options();
+  options.contact_points = {absl::StrCat("localhost:", gone->port()),
+                            fresh->address()};
+  Run(options, [&](Session* session) -> Task<void> {
+    EXPECT_EQ(fresh->accepted, 0);
+    auto select = co_await session->Prepare(std::string(kSelect), kIdempotent);
+    CO_ASSERT_OK(select);
+    co_await gone->StopListening();
+    gone->KillConnections();
+    CO_ASSERT_TRUE(co_await Eventually(
+        [&] { return fresh->accepted >= 3 && session->connections() == 3; }));
+    Query query = session->Execute(**select, int64_t{1});
+    CO_ASSERT_OK(co_await query);
+    EXPECT_EQ(fresh->executes, 1);
+  });
+}
+
 TEST_F(RoutingTest, NodesOfOtherDatacentersAreNotUsed) {
   AddNode();
   FakeNode* remote = AddNode({.tokens = {5}, .datacenter = "far"});
