@@ -12,8 +12,8 @@ install(EXPORT ringplane-targets NAMESPACE ringplane::
 # In a file of its own: who does not ask for it needs no OpenSSL.
 set(RINGPLANE_PC_FILES ioloop cql)
 if(RINGPLANE_TLS)
-  list(APPEND RINGPLANE_PC_FILES ioloop_tls)
-  install(TARGETS ioloop_tls EXPORT ringplane-tls-targets
+  list(APPEND RINGPLANE_PC_FILES ioloop_tls cql_tls)
+  install(TARGETS ioloop_tls cql_tls EXPORT ringplane-tls-targets
     ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
     FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/ringplane")
   install(EXPORT ringplane-tls-targets NAMESPACE ringplane::

@@ -70,9 +70,20 @@ ioloop::Task<absl::StatusOr<std::unique_ptr<Connection>>> Connection::Open(
   if (!stream.ok()) co_return Annotate(address.ToString(), stream.status());
   if (!address.is_unix()) KeepAlive(stream->fd());
 
-  std::unique_ptr<Connection> connection(
-      new Connection(context, observer, address, *std::move(stream)));
-  connection->tasks_.Spawn(connection->ReceiveLoop());
+  std::unique_ptr<SecureChannel> channel;
+  if (SecureTransport* tls = context->options->tls.get()) {
+    absl::StatusOr<std::unique_ptr<SecureChannel>> secured =
+        co_await tls->Secure(std::exchange(*stream, ioloop::Stream()),
+                             address.HostString(),
+                             context->loop->now() + timeout);
+    if (!secured.ok()) co_return Annotate(address.ToString(), secured.status());
+    channel = *std::move(secured);
+  }
+  const bool plain = channel == nullptr;
+  std::unique_ptr<Connection> connection(new Connection(
+      context, observer, address, *std::move(stream), std::move(channel)));
+  connection->tasks_.Spawn(plain ? connection->ReceiveLoop()
+                                 : connection->ReceiveFromChannel());
   absl::Status ready = co_await connection->SetUp();
   if (ready.ok() && connection->state_ == State::kBroken) {
     ready = connection->status_;
@@ -86,12 +97,13 @@ ioloop::Task<absl::StatusOr<std::unique_ptr<Connection>>> Connection::Open(
 }
 
 Connection::Connection(ConnectionContext* context, ConnectionObserver* observer,
-                       ioloop::SocketAddress address, ioloop::Stream stream)
+                       ioloop::SocketAddress address, ioloop::Stream stream,
+                       std::unique_ptr<SecureChannel> channel)
     : context_(context),
       observer_(observer),
       address_(address),
       name_(address.ToString()),
-      stream_(std::move(stream)),
+      transport_(context->loop, std::move(stream), std::move(channel)),
       memory_(context->chunks),
       reader_({.direction = protocol::Direction::kResponses,
                .frame_bytes_max = context->options->frame_bytes_max,
@@ -99,7 +111,7 @@ Connection::Connection(ConnectionContext* context, ConnectionObserver* observer,
       streams_(context->options->in_flight_max) {}
 
 Connection::~Connection() {
-  RINGPLANE_CHECK(stream_.closed() && tasks_.running() == 0,
+  RINGPLANE_CHECK(transport_.closed() && tasks_.running() == 0,
                   "a Connection died without Shutdown()");
 }
 
@@ -213,8 +225,10 @@ absl::Status Connection::ReadSharding(const protocol::Supported& supported) {
   server_.sharding.ignore_msb = static_cast<uint8_t>(msb);
   server_.shard = shard_number;
   uint32_t port = 0;
-  if (ParseNumber(supported.Find("SCYLLA_SHARD_AWARE_PORT").value_or(""),
-                  &port) &&
+  const std::string_view port_key = context_->options->tls == nullptr
+                                        ? "SCYLLA_SHARD_AWARE_PORT"
+                                        : "SCYLLA_SHARD_AWARE_PORT_SSL";
+  if (ParseNumber(supported.Find(port_key).value_or(""), &port) &&
       port <= UINT16_MAX) {
     server_.shard_aware_port = static_cast<uint16_t>(port);
   }
@@ -266,38 +280,52 @@ ioloop::Task<absl::Status> Connection::Authenticate(
 
 ioloop::Task<void> Connection::ReceiveLoop() {
   while (state_ != State::kBroken) {
-    absl::StatusOr<ioloop::ReceivedBytes> bytes = co_await stream_.Receive();
+    absl::StatusOr<ioloop::ReceivedBytes> bytes =
+        co_await transport_.stream().Receive();
     if (state_ == State::kBroken) break;
-    if (!bytes.ok()) {
-      Break(bytes.status());
-      break;
-    }
-    if (bytes->empty()) {
-      Break(absl::UnavailableError("the server closed the connection"));
-      break;
-    }
-    heard_ = true;
-    reader_.Feed(bytes->view());
-    protocol::Frame frame;
-    while (reader_.Next(&frame)) {
-      Answer answer{this, frame.header, frame.body, nullptr};
-      Chunk whole;
-      if (reader_.in_memory()) {
-        whole = std::move(memory_.chunk);
-        answer.chunk = &whole;
-      }
-      OnFrame(answer);
-      if (state_ == State::kBroken) break;
-    }
+    OnBytes(bytes.status(), bytes.ok() ? bytes->view() : std::string_view());
+  }
+}
+
+ioloop::Task<void> Connection::ReceiveFromChannel() {
+  const auto room = std::make_unique<char[]>(kChannelBytes);
+  while (state_ != State::kBroken) {
+    absl::StatusOr<size_t> size = co_await transport_.channel()->Receive(
+        std::span(room.get(), kChannelBytes), transport_.stop());
     if (state_ == State::kBroken) break;
-    if (!reader_.status().ok()) {
-      Break(Annotate("the server's bytes make no sense", reader_.status()));
-      break;
+    OnBytes(size.status(), std::string_view(room.get(), size.value_or(0)));
+  }
+}
+
+void Connection::OnBytes(const absl::Status& received, std::string_view bytes) {
+  if (!received.ok()) {
+    Break(received);
+    return;
+  }
+  if (bytes.empty()) {
+    Break(absl::UnavailableError("the server closed the connection"));
+    return;
+  }
+  heard_ = true;
+  reader_.Feed(bytes);
+  protocol::Frame frame;
+  while (reader_.Next(&frame)) {
+    Answer answer{this, frame.header, frame.body, nullptr};
+    Chunk whole;
+    if (reader_.in_memory()) {
+      whole = std::move(memory_.chunk);
+      answer.chunk = &whole;
     }
-    ServeLine();
-    if (retiring_ && streams_.taken() == 0) {
-      Break(absl::UnavailableError("the connection was replaced"));
-    }
+    OnFrame(answer);
+    if (state_ == State::kBroken) return;
+  }
+  if (!reader_.status().ok()) {
+    Break(Annotate("the server's bytes make no sense", reader_.status()));
+    return;
+  }
+  ServeLine();
+  if (retiring_ && streams_.taken() == 0) {
+    Break(absl::UnavailableError("the connection was replaced"));
   }
 }
 
@@ -396,7 +424,7 @@ void Connection::Break(absl::Status why) {
   const bool was_open = state_ == State::kOpen;
   state_ = State::kBroken;
   status_ = std::move(why);
-  stream_.CancelReceive();
+  transport_.CancelReceive();
   if (was_open) observer_->OnBroken(this, status_);
   FailAll();
 }
@@ -416,7 +444,7 @@ ioloop::Task<void> Connection::Shutdown() {
     if (status_.ok()) status_ = absl::CancelledError("the session is closed");
     FailAll();
   }
-  co_await stream_.Close();
+  co_await transport_.Close();
   co_await tasks_.Join();
 }
 

@@ -16,6 +16,7 @@
 #include "cql/internal/deadline_wheel.h"
 #include "cql/internal/pending_request.h"
 #include "cql/internal/stream_table.h"
+#include "cql/internal/transport.h"
 #include "cql/internal/waiting_line.h"
 #include "cql/protocol/frame.h"
 #include "cql/protocol/request.h"
@@ -137,7 +138,7 @@ class Connection {
 
   // A request can be sent now.
   bool HasRoom() const {
-    return !streams_.full() && stream_.queued_bytes() < kQueuedBytesMax;
+    return !streams_.full() && transport_.queued_bytes() < kQueuedBytesMax;
   }
 
   // Takes a stream id for `request` and queues its frame, which leaves at the
@@ -151,14 +152,14 @@ class Connection {
     request->connection_ = this;
     request->stream_ = stream;
     const size_t bytes = protocol::kHeaderBytes + body_bytes;
-    char* out = stream_.Reserve(bytes).data();
+    char* out = transport_.Reserve(bytes);
     protocol::FrameHeader header;
     header.stream = stream;
     header.opcode = opcode;
     header.length = static_cast<uint32_t>(body_bytes);
     protocol::EncodeHeader(header, out);
     fill(out + protocol::kHeaderBytes);
-    stream_.Commit(bytes);
+    transport_.Commit(bytes);
   }
 
   // `request` leaves before its answer came: its id becomes an orphan.
@@ -212,14 +213,21 @@ class Connection {
   // Unsent bytes above which requests wait in line.
   static constexpr size_t kQueuedBytesMax = 4 << 20;
 
+  // Received at once from a secure channel: what a TLS record carries.
+  static constexpr size_t kChannelBytes = 16 << 10;
+
+  // `channel` null: over `stream`.
   Connection(ConnectionContext* context, ConnectionObserver* observer,
-             ioloop::SocketAddress address, ioloop::Stream stream);
+             ioloop::SocketAddress address, ioloop::Stream stream,
+             std::unique_ptr<SecureChannel> channel);
   ioloop::Task<absl::Status> SetUp();
   absl::Status ReadSupported(const OwnedAnswer& answer);
   absl::Status ReadSharding(const protocol::Supported& supported);
   ioloop::Task<absl::Status> Authenticate(const OwnedAnswer& challenge,
                                           absl::Time deadline);
   ioloop::Task<void> ReceiveLoop();
+  ioloop::Task<void> ReceiveFromChannel();
+  void OnBytes(const absl::Status& received, std::string_view bytes);
   void OnFrame(const Answer& answer);
   void ServeLine();
   void FailAll();
@@ -228,7 +236,7 @@ class Connection {
   ConnectionObserver* const observer_;
   const ioloop::SocketAddress address_;
   std::string name_;
-  ioloop::Stream stream_;
+  Transport transport_;
   ChunkMemory memory_;
   protocol::FrameReader reader_;
   StreamTable streams_;

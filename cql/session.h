@@ -24,6 +24,7 @@
 #include "absl/time/time.h"
 #include "cql/protocol/error.h"  // ErrorCode(status)
 #include "cql/query.h"
+#include "cql/secure_channel.h"
 #include "cql/setup_governor.h"
 #include "cql/statement.h"
 #include "cql/stats.h"
@@ -37,6 +38,8 @@ struct SessionOptions {
   std::vector<std::string> contact_points;
   std::string username;  // Empty: no authentication is offered.
   std::string password;
+  // Encrypts connections (TlsTransport() in cql/tls.h); null: they are plain.
+  std::shared_ptr<SecureTransport> tls;
   std::string keyspace;  // Empty: statements name theirs.
   // Data centre whose nodes are used; empty: that of the first contact.
   // Nodes elsewhere are not connected to: to serve from there would change

@@ -28,28 +28,35 @@ std::string TlsErrorText() {
 }
 
 void TlsSessionCache::Put(const std::string& host, SslSessionPtr session) {
-  if (most_ == 0) return;
+  if (most_ == 0 || host_most_ == 0) return;
   std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = by_host_.find(host);
-  if (found != by_host_.end()) {
-    entries_.erase(found->second);
-    by_host_.erase(found);
+  const auto known = by_host_.find(host);
+  if (known != by_host_.end() && known->second.size() >= host_most_) {
+    EraseOldestOf(host);
   }
   if (entries_.size() >= most_) {
-    by_host_.erase(entries_.back().first);
-    entries_.pop_back();
+    EraseOldestOf(std::string(entries_.back().first));
   }
   entries_.emplace_front(host, std::move(session));
-  by_host_[host] = entries_.begin();
+  by_host_[host].push_back(entries_.begin());
+}
+
+void TlsSessionCache::EraseOldestOf(const std::string& host) {
+  const auto found = by_host_.find(host);
+  entries_.erase(found->second.front());
+  found->second.pop_front();
+  if (found->second.empty()) by_host_.erase(found);
 }
 
 SslSessionPtr TlsSessionCache::Take(const std::string& host) {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = by_host_.find(host);
   if (found == by_host_.end()) return nullptr;
-  SslSessionPtr session = std::move(found->second->second);
-  entries_.erase(found->second);
-  by_host_.erase(found);
+  const Entries::iterator newest = found->second.back();
+  SslSessionPtr session = std::move(newest->second);
+  entries_.erase(newest);
+  found->second.pop_back();
+  if (found->second.empty()) by_host_.erase(found);
   return session;
 }
 
@@ -287,7 +294,7 @@ absl::StatusOr<std::shared_ptr<TlsContext>> TlsContext::Server(
   if (options.identity.empty()) {
     return absl::InvalidArgumentError("a TLS server needs a certificate");
   }
-  auto state = std::make_unique<TlsContextState>(/*is_server=*/true, 0);
+  auto state = std::make_unique<TlsContextState>(/*is_server=*/true, 0, 0);
   state->server_options = options;
   absl::StatusOr<std::string> alpn = AlpnWire(options.alpn);
   if (!alpn.ok()) return alpn.status();
@@ -301,8 +308,9 @@ absl::StatusOr<std::shared_ptr<TlsContext>> TlsContext::Server(
 
 absl::StatusOr<std::shared_ptr<TlsContext>> TlsContext::Client(
     const ClientOptions& options) {
-  auto state = std::make_unique<TlsContextState>(/*is_server=*/false,
-                                                 options.session_cache_max);
+  auto state = std::make_unique<TlsContextState>(
+      /*is_server=*/false, options.session_cache_max,
+      options.sessions_per_host_max);
   state->client_options = options;
   absl::StatusOr<std::string> alpn = AlpnWire(options.alpn);
   if (!alpn.ok()) return alpn.status();

@@ -55,9 +55,11 @@ class TlsContext {
     // Shown to servers that ask. Empty: none.
     TlsIdentity identity;
     std::vector<std::string> alpn;
-    // Sessions kept for resumption, one a host, the one unused for longest goes
-    // first. 0: none.
+    // Sessions kept for resumption, the oldest goes first. 0: none. A session
+    // is resumed once: a client that opens many connections to one host at the
+    // same time wants as many of them.
     uint32_t session_cache_max = 1024;
+    uint32_t sessions_per_host_max = 1;
   };
 
   // kInvalidArgument, with OpenSSL's reason, for what does not parse or a key

@@ -4,6 +4,7 @@
 
 #include <openssl/ssl.h>
 
+#include <deque>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -28,10 +29,12 @@ using SslSessionPtr =
 // The oldest reason in this thread's queue of OpenSSL errors; empties it.
 std::string TlsErrorText();
 
-// A client's sessions by host. The one used last stands first.
+// A client's sessions by host. The newest stands first.
 class TlsSessionCache {
  public:
-  explicit TlsSessionCache(size_t most) : most_(most) {}
+  // Bounds: of all sessions, and of one host's.
+  TlsSessionCache(size_t most, size_t host_most)
+      : most_(most), host_most_(host_most) {}
   void Put(const std::string& host, SslSessionPtr session);
   // The session leaves the cache: a ticket of TLS 1.3 is to be shown once.
   SslSessionPtr Take(const std::string& host);
@@ -39,15 +42,20 @@ class TlsSessionCache {
 
  private:
   using Entry = std::pair<std::string, SslSessionPtr>;
+  using Entries = std::list<Entry>;
+  void EraseOldestOf(const std::string& host);
+
   const size_t most_;
+  const size_t host_most_;
   mutable std::mutex mutex_;
-  std::list<Entry> entries_;
-  std::unordered_map<std::string, std::list<Entry>::iterator> by_host_;
+  Entries entries_;
+  // Oldest first; none is empty.
+  std::unordered_map<std::string, std::deque<Entries::iterator>> by_host_;
 };
 
 struct TlsContextState {
-  TlsContextState(bool is_server, size_t sessions_max)
-      : server(is_server), sessions(sessions_max) {}
+  TlsContextState(bool is_server, size_t sessions_max, size_t host_sessions_max)
+      : server(is_server), sessions(sessions_max, host_sessions_max) {}
 
   // A new connection with what the latest Reload() left.
   SslPtr NewConnection();

@@ -342,6 +342,27 @@ TEST_F(TlsTest, ResumesFromABoundedCache) {
   EXPECT_EQ(client->sessions(), 0u);
 }
 
+// A server gives two tickets with TLS 1.3, each good for one connection.
+TEST_F(TlsTest, KeepsAsManySessionsOfAHostAsAreAskedFor) {
+  Context server = Server(ServerOptions());
+  TlsContext::ClientOptions options = ClientOptions();
+  options.session_cache_max = 5;
+  options.sessions_per_host_max = 2;
+  Context client = Client(options);
+  ShakeWell(server, client, "localhost");
+  TalkAndClose();
+  EXPECT_EQ(client->sessions(), 2u);
+  ShakeWell(server, client, "a.test");
+  TalkAndClose();
+  EXPECT_EQ(client->sessions(), 4u);
+  for (int i = 0; i < 3; ++i) {
+    ShakeWell(server, client, "localhost");
+    EXPECT_TRUE(client_.tls.resumed());
+    TalkAndClose();
+    EXPECT_LE(client->sessions(), 4u);
+  }
+}
+
 TEST_F(TlsTest, ReloadsTheCertificateUnderConnections) {
   Context server = Server(ServerOptions());
   Context client = Client(ClientOptions());

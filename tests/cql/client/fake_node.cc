@@ -91,7 +91,7 @@ void FakeConnection::Reply(int16_t stream_id, Opcode opcode,
   protocol::EncodeHeader(header, frame.data());
   frame += prefix;
   frame += body;
-  stream.Queue(frame);
+  Raw(frame);
 }
 
 void FakeConnection::ReplyError(int16_t stream_id, ServerCode code,
@@ -117,11 +117,18 @@ void FakeConnection::ReplyVoid(int16_t stream_id) {
 }
 
 void FakeConnection::Raw(std::string_view bytes) {
-  if (!closed) stream.Queue(bytes);
+  if (closed) return;
+  if (channel == nullptr) {
+    stream.Queue(bytes);
+  } else {
+    channel->Send(bytes);
+  }
 }
 
 void FakeConnection::Kill() {
   closed = true;
+  stop.RequestStop();
+  if (!stream.valid()) return;
   stream.ShutdownWrite();
   stream.CancelReceive();
 }
@@ -264,22 +271,52 @@ ioloop::Task<void> FakeNode::Accept(ioloop::Listener* listener,
 
 ioloop::Task<void> FakeNode::Serve(std::shared_ptr<FakeConnection> connection) {
   protocol::FrameReader reader({.direction = protocol::Direction::kRequests});
-  while (!connection->closed) {
-    absl::StatusOr<ioloop::ReceivedBytes> bytes =
-        co_await connection->stream.Receive();
-    if (!bytes.ok() || bytes->empty()) break;
-    reader.Feed(bytes->view());
-    protocol::Frame frame;
-    while (!connection->closed && reader.Next(&frame)) {
-      Handle(connection, frame);
+  if (options_.secure) {
+    co_await ServeSecure(connection, &reader);
+  } else {
+    for (;;) {
+      absl::StatusOr<ioloop::ReceivedBytes> bytes =
+          co_await connection->stream.Receive();
+      if (!bytes.ok() || !Feed(connection, &reader, bytes->view())) break;
     }
-    if (!reader.status().ok()) break;
   }
   connection->closed = true;
   if (!connection->ready) --in_setup;
-  (co_await connection->stream.Drained()).IgnoreError();
-  co_await connection->stream.Close();
+  if (connection->channel != nullptr) {
+    co_await connection->channel->Close();
+  } else if (connection->stream.valid()) {
+    (co_await connection->stream.Drained()).IgnoreError();
+    co_await connection->stream.Close();
+  }
   connections_.erase(connection);
+}
+
+ioloop::Task<void> FakeNode::ServeSecure(
+    std::shared_ptr<FakeConnection> connection, protocol::FrameReader* reader) {
+  auto channel = co_await options_.secure(
+      std::exchange(connection->stream, ioloop::Stream()));
+  if (!channel.ok()) co_return;
+  connection->channel = *std::move(channel);
+  std::string room(16384, '\0');
+  for (;;) {
+    absl::StatusOr<size_t> size =
+        co_await connection->channel->Receive(room, connection->stop.token());
+    if (!size.ok() ||
+        !Feed(connection, reader, std::string_view(room).substr(0, *size))) {
+      co_return;
+    }
+  }
+}
+
+bool FakeNode::Feed(const std::shared_ptr<FakeConnection>& connection,
+                    protocol::FrameReader* reader, std::string_view bytes) {
+  if (bytes.empty()) return false;
+  reader->Feed(bytes);
+  protocol::Frame frame;
+  while (!connection->closed && reader->Next(&frame)) {
+    Handle(connection, frame);
+  }
+  return !connection->closed && reader->status().ok();
 }
 
 void FakeNode::Handle(const std::shared_ptr<FakeConnection>& connection,
@@ -414,7 +451,12 @@ void FakeNode::Options_(const std::shared_ptr<FakeConnection>& connection,
     add("SCYLLA_SHARDING_IGNORE_MSB", "12");
     add("SCYLLA_PARTITIONER", "org.apache.cassandra.dht.Murmur3Partitioner");
     if (shard_port_ != 0) {
-      add("SCYLLA_SHARD_AWARE_PORT", absl::StrCat(shard_port_));
+      // The plain port is no use to who speaks TLS.
+      add("SCYLLA_SHARD_AWARE_PORT",
+          absl::StrCat(options_.secure ? 1 : shard_port_));
+      if (options_.secure) {
+        add("SCYLLA_SHARD_AWARE_PORT_SSL", absl::StrCat(shard_port_));
+      }
     }
     add("SCYLLA_LWT_ADD_METADATA_MARK",
         "LWT_OPTIMIZATION_META_BIT_MASK=2147483648");

@@ -17,8 +17,10 @@
 #include "cql/protocol/frame.h"
 #include "cql/protocol/request.h"
 #include "cql/protocol/response.h"
+#include "cql/secure_channel.h"
 #include "ioloop/listener.h"
 #include "ioloop/loop.h"
+#include "ioloop/stop.h"
 #include "ioloop/stream.h"
 #include "ioloop/task.h"
 
@@ -44,6 +46,8 @@ using Cells = std::vector<std::optional<std::string>>;
 struct FakeConnection {
   FakeNode* node = nullptr;
   ioloop::Stream stream;
+  std::unique_ptr<SecureChannel> channel;  // Over `stream`, if there is one.
+  ioloop::StopSource stop;                 // Of its Receive().
   uint32_t shard = 0;
   uint16_t source_port = 0;
   bool on_shard_port = false;
@@ -104,7 +108,11 @@ class FakeNode {
     // The shard-aware port chooses by another number than the client thinks.
     bool nat = false;
     bool metadata_id = false;
-    bool tablets = false;       // TABLETS_ROUTING_V1 is offered.
+    bool tablets = false;  // TABLETS_ROUTING_V1 is offered.
+    // Makes a channel of what was accepted; empty: connections are plain.
+    std::function<ioloop::Task<absl::StatusOr<std::unique_ptr<SecureChannel>>>(
+        ioloop::Stream)>
+        secure;
     std::string authenticator;  // Empty: none is asked for.
     std::string username = "user";
     std::string password = "secret";
@@ -161,6 +169,11 @@ class FakeNode {
  private:
   ioloop::Task<void> Accept(ioloop::Listener* listener, bool shard_port);
   ioloop::Task<void> Serve(std::shared_ptr<FakeConnection> connection);
+  ioloop::Task<void> ServeSecure(std::shared_ptr<FakeConnection> connection,
+                                 protocol::FrameReader* reader);
+  // False: there is nothing more to be read.
+  bool Feed(const std::shared_ptr<FakeConnection>& connection,
+            protocol::FrameReader* reader, std::string_view bytes);
   void Handle(const std::shared_ptr<FakeConnection>& connection,
               const protocol::Frame& frame);
   void Options_(const std::shared_ptr<FakeConnection>& connection,
