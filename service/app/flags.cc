@@ -34,6 +34,10 @@ ABSL_FLAG(std::string, write_consistency, "LOCAL_QUORUM",
 ABSL_FLAG(std::string, local_datacenter, "",
           "Data centre whose nodes are preferred; empty: that of the first "
           "contact point that answers.");
+ABSL_FLAG(
+    std::string, local_rack, "",
+    "Rack whose replicas are asked before those of others; empty: all are "
+    "alike.");
 ABSL_FLAG(absl::Duration, cql_connect_timeout, absl::Seconds(5),
           "Longest time to connect to a node.");
 ABSL_FLAG(absl::Duration, cql_request_timeout, absl::Seconds(10),
@@ -57,6 +61,28 @@ ABSL_FLAG(uint32_t, cql_frame_bytes_max, 64 << 20,
 ABSL_FLAG(bool, cql_shard_aware, true,
           "Connect to every shard of a ScyllaDB node: one connection for reads "
           "and one for writes.");
+ABSL_FLAG(uint32_t, cql_setup_at_once, 64,
+          "Connections to the store that the process sets up at once.");
+ABSL_FLAG(uint32_t, cql_setup_node_at_once, 16, "Of them, most to one node.");
+ABSL_FLAG(uint32_t, cql_setup_per_second, 1000,
+          "Attempts to connect to the store per second, of the process.");
+ABSL_FLAG(
+    std::string, cql_tablet_cache, "",
+    "File that keeps over a restart where ScyllaDB's tablets are; written "
+    "at the end. Empty: none.");
+ABSL_FLAG(bool, cql_tls, false,
+          "Encrypt connections to the store, and check its nodes' "
+          "certificates.");
+ABSL_FLAG(std::string, cql_tls_roots, "",
+          "PEM file of those who may vouch for the store's nodes; empty: whom "
+          "the system trusts.");
+ABSL_FLAG(std::string, cql_tls_certificate, "",
+          "PEM file of the certificate to show to the store, and those that "
+          "lead to its root; empty: none.");
+ABSL_FLAG(std::string, cql_tls_key, "",
+          "PEM file of that certificate's private key.");
+ABSL_FLAG(std::string, cql_tls_server_name, "",
+          "Name that the nodes' certificates are for; empty: their addresses.");
 
 // ---- The embedded node.
 
@@ -281,14 +307,35 @@ namespace app {
 
 const FlagGroup kCommonFlags = {"Common", {"config", "log_level"}};
 
-const FlagGroup kStoreFlags = {
-    "Store",
-    {"cql", "cql_username", "cql_password_file", "keyspace", "read_consistency",
-     "write_consistency", "local_datacenter", "cql_connect_timeout",
-     "cql_request_timeout", "cql_startup_timeout", "cql_in_flight_max",
-     "cql_queued_max", "cql_orphans_max", "cql_reconnect_min",
-     "cql_reconnect_max", "cql_frame_bytes_max", "cql_shard_aware",
-     "replication"}};
+const FlagGroup kStoreFlags = {"Store",
+                               {"cql",
+                                "cql_username",
+                                "cql_password_file",
+                                "keyspace",
+                                "read_consistency",
+                                "write_consistency",
+                                "local_datacenter",
+                                "local_rack",
+                                "cql_connect_timeout",
+                                "cql_request_timeout",
+                                "cql_startup_timeout",
+                                "cql_in_flight_max",
+                                "cql_queued_max",
+                                "cql_orphans_max",
+                                "cql_reconnect_min",
+                                "cql_reconnect_max",
+                                "cql_frame_bytes_max",
+                                "cql_shard_aware",
+                                "cql_setup_at_once",
+                                "cql_setup_node_at_once",
+                                "cql_setup_per_second",
+                                "cql_tablet_cache",
+                                "cql_tls",
+                                "cql_tls_roots",
+                                "cql_tls_certificate",
+                                "cql_tls_key",
+                                "cql_tls_server_name",
+                                "replication"}};
 
 const FlagGroup kNodeFlags = {"Embedded node, for development",
                               {"data", "shards", "node_listen", "node_sync"}};

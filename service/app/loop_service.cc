@@ -7,6 +7,7 @@
 #include "proto/bsky.pb.h"
 #include "service/app/admin.h"
 #include "service/app/store.h"
+#include "service/app/tablet_cache.h"
 #include "service/app/version.h"
 #include "service/ingest/text.h"
 
@@ -107,6 +108,11 @@ ioloop::Task<absl::Status> LoopService::StartAdmin(
   admin_server_->SetHttpHandler(
       MakeAdminHandler(registry_, std::move(not_ready)));
   registrations_.push_back(admin_server_->RegisterMetrics(registry_));
+  // Of the process, so one loop tells them.
+  registrations_.push_back(registry_->AddCollector(
+      [governor = options_->session.governor](server::MetricsWriter& writer) {
+        CollectSetup(governor->stats(), writer);
+      }));
   absl::StatusOr<ioloop::SocketAddress> bound =
       admin_server_->Listen(options_->listen.admin, false);
   if (!bound.ok()) co_return bound.status();
@@ -130,6 +136,12 @@ ioloop::Task<void> LoopService::Stop() {
   }
   // Both have drained: nobody waits for what still runs, so a store that does
   // not answer must not hold up the end.
+  // One loop's knowledge is enough: all ask for the same tables.
+  if (session_ != nullptr && admin_server_ != nullptr &&
+      !options_->tablet_cache_file.empty()) {
+    co_await WriteTabletCache(loop_, options_->tablet_cache_file,
+                              session_->TabletCache());
+  }
   if (session_ != nullptr) co_await session_->Close();
   if (admin_server_ != nullptr) co_await admin_server_->Close();
   if (server_ != nullptr) co_await server_->Close();

@@ -34,6 +34,7 @@ namespace app {
 struct LoopServiceOptions {
   cql::SessionOptions session;
   absl::Duration startup_timeout;
+  std::string tablet_cache_file;  // Empty: none.
   std::optional<RedisOptions> redis;
   server::Options server;
   dataplane::Options dataplane;

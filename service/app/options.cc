@@ -17,6 +17,8 @@
 #include "ioloop/backend_choice.h"
 #include "ioloop/log.h"
 #include "service/app/flags.h"
+#include "service/app/store_tls.h"
+#include "service/app/tablet_cache.h"
 #include "service/app/url.h"
 #include "service/ingest/text.h"
 
@@ -189,6 +191,18 @@ absl::StatusOr<StoreOptions> GetStoreOptions() {
   session.reconnect_max = absl::GetFlag(FLAGS_cql_reconnect_max);
   session.frame_bytes_max = absl::GetFlag(FLAGS_cql_frame_bytes_max);
   session.shard_aware = absl::GetFlag(FLAGS_cql_shard_aware);
+  session.local_rack = absl::GetFlag(FLAGS_local_rack);
+  cql::SetupGovernor::Options setup;
+  setup.at_once = absl::GetFlag(FLAGS_cql_setup_at_once);
+  setup.node_at_once = absl::GetFlag(FLAGS_cql_setup_node_at_once);
+  setup.attempts_per_second = absl::GetFlag(FLAGS_cql_setup_per_second);
+  options.tablet_cache_file = absl::GetFlag(FLAGS_cql_tablet_cache);
+  if (!options.tablet_cache_file.empty()) {
+    session.tablet_cache = ReadTabletCache(options.tablet_cache_file);
+  }
+  absl::StatusOr<std::shared_ptr<cql::SecureTransport>> tls = GetStoreTls();
+  if (!tls.ok()) return tls.status();
+  session.tls = *std::move(tls);
   options.startup_timeout = absl::GetFlag(FLAGS_cql_startup_timeout);
 
   options.replication = absl::GetFlag(FLAGS_replication);
@@ -231,9 +245,13 @@ absl::StatusOr<StoreOptions> GetStoreOptions() {
                 session.reconnect_min)
           .Range("cql_frame_bytes_max", session.frame_bytes_max, 64 << 10,
                  256 << 20)
+          .Range("cql_setup_at_once", setup.at_once, 1, 65536)
+          .Range("cql_setup_node_at_once", setup.node_at_once, 1, 65536)
+          .Range("cql_setup_per_second", setup.attempts_per_second, 1, 1000000)
           .Range("shards", options.node.shards, 1, 256)
           .status();
   if (!status.ok()) return status;
+  session.governor = std::make_shared<cql::SetupGovernor>(setup);
   return options;
 }
 

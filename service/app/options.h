@@ -40,6 +40,7 @@ struct StoreOptions {
   cql::SessionOptions session;
   std::string replication;
   absl::Duration startup_timeout;
+  std::string tablet_cache_file;  // Empty: none.
   NodeOptions node;
   ioloop::Loop::Options loop;  // Of the node, and for making the schema.
 };

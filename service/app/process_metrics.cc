@@ -62,11 +62,17 @@ void CollectCql(const cql::SessionStats& stats, MetricsWriter& writer) {
                 {"connection_lost", c.connections_lost},
                 {"connection_worn_out", c.connections_worn_out},
                 {"wrong_shard", c.wrong_shards},
+                {"tablet_learned", c.tablets_learned},
+                {"tablet_refused", c.tablets_refused},
+                {"tablet_malformed", c.tablets_malformed},
                 {"server_event", c.events},
                 {"topology_refresh", c.topology_refreshes},
                 {"topology_row_skipped", c.topology_rows_skipped}});
   writer.Gauge("ringplane_cql_connections", "Connections to the store.", {},
                Number(stats.connections));
+  writer.Gauge("ringplane_cql_tablets",
+               "Tablets of ScyllaDB whose place is known.", {},
+               Number(stats.tablets));
   uint64_t in_flight = 0;
   uint64_t waiting = 0;
   uint64_t orphans = 0;
@@ -251,6 +257,19 @@ void CollectSnapshot(const LoopSnapshot::Values& values,
                 {"rejected", values.indexing.rejected},
                 {"failed", values.indexing.failed},
                 {"retry", values.indexing.retries}});
+}
+
+void CollectSetup(const cql::SetupGovernor::Stats& stats,
+                  MetricsWriter& writer) {
+  WriteByLabel(writer, "ringplane_cql_setups_total",
+               "Attempts to connect to the store.", "event",
+               {{"begun", stats.attempts},
+                {"delayed", stats.delayed},
+                {"failed", stats.failed}});
+  writer.Gauge("ringplane_cql_setups", "Connections that are being set up.", {},
+               stats.at_once);
+  writer.Gauge("ringplane_cql_setups_waiting",
+               "Connections that wait to be set up.", {}, stats.waiting);
 }
 
 void CollectProcess(MetricsWriter& writer) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <mutex>
 
+#include "cql/setup_governor.h"
 #include "cql/stats.h"
 #include "ioloop/stats.h"
 #include "service/dataplane/dataplane.h"
@@ -47,6 +48,9 @@ void CollectLoopStats(size_t index, const ioloop::LoopStats& stats,
                       server::MetricsWriter& writer);
 void CollectSnapshot(const LoopSnapshot::Values& values,
                      server::MetricsWriter& writer);
+// What the process's connections to the store wait for when they are set up.
+void CollectSetup(const cql::SetupGovernor::Stats& stats,
+                  server::MetricsWriter& writer);
 // Memory, descriptors, CPU time, log lines not written, version.
 void CollectProcess(server::MetricsWriter& writer);
 

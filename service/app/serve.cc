@@ -343,6 +343,7 @@ absl::Status Serve() {
     LoopServiceOptions options;
     options.session = opened->session_options();
     options.startup_timeout = store_options->startup_timeout;
+    options.tablet_cache_file = store_options->tablet_cache_file;
     options.redis = *std::move(redis);
     options.server = *server;
     options.dataplane = *dataplane;

@@ -158,6 +158,41 @@ TEST_F(OptionsTest, LoopsWaitPollAndAreWatchedAsAsked) {
             "--latency_budget=-1s: not between 0 and 1s");
 }
 
+TEST_F(OptionsTest, TlsToTheStoreIsWholeOrNot) {
+  EXPECT_EQ(GetStoreOptions()->session.tls, nullptr);
+  absl::SetFlag(&FLAGS_cql_tls_roots, "roots.pem");
+  EXPECT_EQ(Error(GetStoreOptions()),
+            "--cql_tls_roots=roots.pem: needs --cql_tls");
+  absl::SetFlag(&FLAGS_cql_tls, true);
+  EXPECT_EQ(Error(GetStoreOptions()),
+            "--cql_tls_roots=roots.pem: No such file or directory");
+  absl::SetFlag(&FLAGS_cql_tls_roots, Put("no certificate"));
+  EXPECT_EQ(Error(GetStoreOptions()).substr(0, 16), "--cql_tls=true: ");
+  absl::SetFlag(&FLAGS_cql_tls_roots, "");
+  EXPECT_NE(GetStoreOptions()->session.tls, nullptr);
+  absl::SetFlag(&FLAGS_cql_tls_certificate, "client.pem");
+  EXPECT_EQ(Error(GetStoreOptions()).substr(0, 15), "--cql_tls_key=:");
+  absl::SetFlag(&FLAGS_cql_tls_key, "client.key");
+  EXPECT_EQ(Error(GetStoreOptions()).substr(0, 33),
+            "--cql_tls_certificate=client.pem:");
+}
+
+TEST_F(OptionsTest, TheStoreIsNotStormed) {
+  absl::SetFlag(&FLAGS_cql_setup_per_second, 0);
+  EXPECT_EQ(Error(GetStoreOptions()),
+            "--cql_setup_per_second=0: not between 1 and 1000000");
+  absl::SetFlag(&FLAGS_cql_setup_per_second, 10);
+  EXPECT_NE(GetStoreOptions()->session.governor, nullptr);
+}
+
+// What cannot be read is learned anew.
+TEST_F(OptionsTest, ATabletCacheMayBeMissing) {
+  absl::SetFlag(&FLAGS_cql_tablet_cache, folder_ + "/nothing");
+  EXPECT_EQ(GetStoreOptions()->session.tablet_cache, "");
+  absl::SetFlag(&FLAGS_cql_tablet_cache, Put("kept"));
+  EXPECT_EQ(GetStoreOptions()->session.tablet_cache, "kept");
+}
+
 // Whatever loop a command makes is on what was asked for.
 TEST_F(OptionsTest, TheBackendIsEveryLoops) {
   absl::SetFlag(&FLAGS_io_backend, "epoll");
