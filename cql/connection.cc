@@ -108,7 +108,10 @@ Connection::Connection(ConnectionContext* context, ConnectionObserver* observer,
       reader_({.direction = protocol::Direction::kResponses,
                .frame_bytes_max = context->options->frame_bytes_max,
                .memory = &memory_}),
-      streams_(context->options->in_flight_max) {}
+      streams_(context->options->in_flight_max),
+      limit_(std::min(context->options->in_flight_min,
+                      context->options->in_flight_max),
+             context->options->in_flight_max) {}
 
 Connection::~Connection() {
   RINGPLANE_CHECK(transport_.closed() && tasks_.running() == 0,
@@ -356,9 +359,15 @@ void Connection::OnFrame(const Answer& answer) {
 }
 
 void Connection::ServeLine() {
+  if (line_.empty()) return;
+  size_t served = 0;
   while (state_ == State::kOpen && !line_.empty() && HasRoom()) {
+    limit_.Served();
+    ++served;
     observer_->OnRoom(this, line_.Pop());
   }
+  streams_.set_taken_max(limit_.limit());
+  rate_.Served(served, context_->loop->now_ns());
 }
 
 void Connection::Forget(PendingRequest* request) {
@@ -370,6 +379,31 @@ void Connection::Forget(PendingRequest* request) {
     ++context_->counters->connections_worn_out;
     observer_->OnWornOut(this);
   }
+}
+
+void Connection::PassOn(PendingRequest* from, PendingRequest* to) {
+  streams_.Replace(from->stream_, to);
+  to->connection_ = this;
+  to->stream_ = from->stream_;
+  from->connection_ = nullptr;
+}
+
+void Connection::StandInLine(Query* query) {
+  if (line_.empty()) rate_.Begin(context_->loop->now_ns());
+  line_.Push(query);
+}
+
+absl::Duration Connection::ExpectedWait(int64_t deadline_ms) const {
+  return absl::Nanoseconds(
+      rate_.WaitNs(line_.Ahead(deadline_ms), context_->loop->now_ns()));
+}
+
+void Connection::OnOverloaded(int64_t sent_ns) {
+  if (!limit_.Overloaded(streams_.taken(), sent_ns, context_->loop->now_ns())) {
+    return;
+  }
+  streams_.set_taken_max(limit_.limit());
+  ++metrics_->limit_cuts;
 }
 
 void Connection::Retire(absl::Time deadline) {

@@ -12,9 +12,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cql/internal/adaptive_limit.h"
 #include "cql/internal/chunk_pool.h"
 #include "cql/internal/deadline_wheel.h"
 #include "cql/internal/pending_request.h"
+#include "cql/internal/service_rate.h"
+#include "cql/internal/shard_metrics.h"
 #include "cql/internal/stream_table.h"
 #include "cql/internal/transport.h"
 #include "cql/internal/waiting_line.h"
@@ -147,13 +150,14 @@ class Connection {
   // REQUIRES: open(), `request` waits for nothing.
   template <typename Fill>
   void Send(PendingRequest* request, protocol::Opcode opcode, size_t body_bytes,
-            Fill&& fill) {
+            Fill&& fill, uint8_t flags = 0) {
     const int16_t stream = streams_.Take(request);
     request->connection_ = this;
     request->stream_ = stream;
     const size_t bytes = protocol::kHeaderBytes + body_bytes;
     char* out = transport_.Reserve(bytes);
     protocol::FrameHeader header;
+    header.flags = flags;
     header.stream = stream;
     header.opcode = opcode;
     header.length = static_cast<uint32_t>(body_bytes);
@@ -164,10 +168,25 @@ class Connection {
 
   // `request` leaves before its answer came: its id becomes an orphan.
   void Forget(PendingRequest* request);
+  // `to` waits for the answer of `from` in its place.
+  void PassOn(PendingRequest* from, PendingRequest* to);
 
   // Queries that wait for room here.
   WaitingLine& line() { return line_; }
   const WaitingLine& line() const { return line_; }
+  // `query` waits for room.
+  void StandInLine(Query* query);
+  // How long a query with this deadline would stand in line, as far as known.
+  absl::Duration ExpectedWait(int64_t deadline_ms) const;
+
+  // A request that was sent at `sent_ns` was more than the server could do.
+  void OnOverloaded(int64_t sent_ns);
+  // Requests that may be in flight: in_flight_max or, after an overload, less.
+  uint32_t in_flight_limit() const { return limit_.limit(); }
+
+  // Where it is counted what happens here; outlives the connection.
+  ShardMetrics* metrics() const { return metrics_; }
+  void set_metrics(ShardMetrics* metrics) { metrics_ = metrics; }
 
   uint32_t in_flight() const { return streams_.taken(); }
   size_t load() const { return streams_.taken() + line_.size(); }
@@ -240,7 +259,11 @@ class Connection {
   ChunkMemory memory_;
   protocol::FrameReader reader_;
   StreamTable streams_;
+  AdaptiveLimit limit_;
   WaitingLine line_;
+  ServiceRate rate_;
+  ShardMetrics unplaced_;  // Until it has a place in a pool.
+  ShardMetrics* metrics_ = &unplaced_;
   ServerInfo server_;
   protocol::StringMap startup_;  // The options of STARTUP.
   State state_ = State::kSettingUp;

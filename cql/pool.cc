@@ -152,7 +152,17 @@ void NodePool::AddStats(SessionStats* stats) const {
       shard.open = true;
       shard.in_flight = connection->in_flight();
       shard.waiting = static_cast<uint32_t>(connection->line().size());
+      shard.in_flight_limit = connection->in_flight_limit();
       shard.orphans = connection->orphans();
+    }
+    if (i < metrics_.size()) {
+      const ShardMetrics& metrics = *metrics_[i];
+      shard.latency = metrics.latency;
+      shard.timeouts = metrics.timeouts;
+      shard.retries = metrics.retries;
+      shard.limit_cuts = metrics.limit_cuts;
+      shard.reconnects = metrics.connections - (metrics.connections > 0);
+      stats->latency.at(i % 2).Add(metrics.latency);
     }
     stats->shards.push_back(std::move(shard));
   }
@@ -321,6 +331,11 @@ void NodePool::Install(uint32_t slot, std::unique_ptr<Connection> connection) {
   std::unique_ptr<Connection> old =
       std::exchange(slots_[slot].connection, std::move(connection));
   slots_[slot].worn_out = false;
+  while (metrics_.size() <= slot) {
+    metrics_.push_back(std::make_unique<ShardMetrics>());
+  }
+  ++metrics_[slot]->connections;
+  slots_[slot].connection->set_metrics(metrics_[slot].get());
   if (old == nullptr) {
     ++open_;
   } else {

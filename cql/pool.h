@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cql/connection.h"
+#include "cql/internal/shard_metrics.h"
 #include "cql/policy.h"
 #include "cql/sharding.h"
 #include "cql/statement.h"
@@ -125,6 +126,8 @@ class NodePool final : private ConnectionObserver {
   uint16_t shard_aware_port_ = 0;
   absl::Time shard_port_avoided_until_ = absl::InfinitePast();
   std::vector<Slot> slots_;  // shard * 2 + access
+  // As slots_; those of shards that are no more stay.
+  std::vector<std::unique_ptr<ShardMetrics>> metrics_;
   size_t open_ = 0;
   uint32_t next_shard_ = 0;
   uint32_t misplaced_ = 0;  // Plain connections that fitted no slot, in a row.

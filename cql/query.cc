@@ -4,6 +4,7 @@
 
 #include "cql/internal/batch_body.h"
 #include "cql/internal/session_core.h"
+#include "cql/internal/speculation.h"
 #include "cql/internal/status_util.h"
 #include "cql/protocol/error.h"
 #include "cql/protocol/response.h"
@@ -16,6 +17,8 @@ namespace {
 constexpr int32_t kTextPageSize = 5000;
 // Times one request is sent again because the node forgot its statement.
 constexpr uint8_t kPreparesMax = 2;
+// A deadline that comes sooner says more about the caller than the server.
+constexpr int64_t kOverloadNs = 100'000'000;
 
 Consistency DefaultConsistency(const SessionOptions& options, Access access) {
   return access == Access::kWrite ? options.write_consistency
@@ -49,7 +52,8 @@ Query::Query(internal::SessionCore* session, const RequestOptions& options,
     : session_(session),
       kind_(Kind::kText),
       access_(options.access),
-      idempotent_(options.idempotent) {
+      idempotent_(options.idempotent),
+      tracing_(options.tracing) {
   protocol::QueryParameters parameters;
   parameters.consistency = options.consistency.value_or(
       DefaultConsistency(session->options(), access_));
@@ -73,7 +77,8 @@ Query::Query(internal::SessionCore* session, const RequestOptions& options,
     : session_(session),
       kind_(Kind::kBatch),
       access_(Access::kWrite),
-      idempotent_(options.idempotent) {
+      idempotent_(options.idempotent),
+      tracing_(options.tracing) {
   if (!batch.status_.ok() || batch.empty()) {
     Refuse(batch.empty() && batch.status_.ok()
                ? absl::InvalidArgumentError("the batch is empty")
@@ -114,6 +119,8 @@ std::span<char> Query::TakeBody(size_t bytes) {
 
 void Query::Start(const RequestOptions& options, std::string_view values) {
   ++session_->counters()->requests;
+  session_->retry_budget()->Earn();
+  started_ns_ = session_->loop()->now_ns();
   if (statement_ != nullptr && statement_->routable()) {
     const std::optional<int64_t> token =
         TokenOfValues(values, statement_->partition_key_);
@@ -122,7 +129,7 @@ void Query::Start(const RequestOptions& options, std::string_view values) {
   }
   int64_t deadline_ms;
   if (options.deadline == absl::InfiniteFuture()) {
-    deadline_ms = session_->DefaultDeadlineMs();
+    deadline_ms = session_->DefaultDeadlineMs(started_ns_);
   } else {
     deadline_ms = internal::DeadlineWheel::Milliseconds(options.deadline);
     if (options.deadline <= session_->loop()->now()) {
@@ -134,7 +141,11 @@ void Query::Start(const RequestOptions& options, std::string_view values) {
     }
   }
   session_->deadlines()->Add(this, deadline_ms);
-  session_->Route(this);
+  if (__builtin_expect(kind_ == Kind::kExecute && statement_->special_, 0)) {
+    session_->StartSpecial(this);
+  } else {
+    session_->Route(this);
+  }
 }
 
 bool Query::Fits(size_t bytes) {
@@ -154,10 +165,48 @@ void Query::Refuse(absl::Status status) {
 void Query::Abandon() {
   session_->deadlines()->Remove(this);
   ++session_->counters()->abandoned;
-  if (state_ == State::kSent) {
-    connection()->Forget(this);
-  } else {
-    line_->Remove(this);
+  LeavePlace();
+  DropExtras();
+}
+
+void Query::LeavePlace() {
+  if (flight_.leader != nullptr) {
+    session_->flights()->Leave(this);
+  } else if (flight_.leads && session_->flights()->PassOn(this)) {
+    return;
+  }
+  if (connection() != nullptr) connection()->Forget(this);
+  if (line_ != nullptr) line_->Remove(this);
+}
+
+void Query::EndCompany(Outcome outcome, const absl::Status& status) {
+  DropExtras();
+  if (flight_.leads) session_->flights()->End(this, outcome, status);
+}
+
+void Query::TakeOver(Query* leader) {
+  body_ = std::move(leader->body_);
+  metadata_ = std::move(leader->metadata_);
+  attempts_ = leader->attempts_;
+  prepares_ = leader->prepares_;
+  prepared_as_ = leader->prepared_as_;
+  node_ = leader->node_;
+  avoid_ = leader->avoid_;
+  node_number_ = leader->node_number_;
+  shard_ = leader->shard_;
+  sent_ns_ = leader->sent_ns_;
+  state_ = leader->state_;
+  if (leader->connection() != nullptr) {
+    leader->connection()->PassOn(leader, this);
+  } else if (leader->line_ != nullptr) {
+    internal::WaitingLine* const line = leader->line_;
+    line->Remove(leader);
+    line->Push(this);
+  }
+  extras_ = std::exchange(leader->extras_, nullptr);
+  for (internal::ExtraRequest* extra = extras_; extra != nullptr;
+       extra = extra->next) {
+    extra->query = this;
   }
 }
 
@@ -167,6 +216,13 @@ absl::StatusOr<Rows> Query::TakeResult() {
 }
 
 void Query::Finish(Outcome outcome, absl::Status status, bool now) {
+  if (__builtin_expect(extras_ != nullptr || flight_.leads, 0)) {
+    EndCompany(outcome, status);
+  }
+  if (__builtin_expect(
+          session_->loop()->now_ns() - started_ns_ >= session_->slow_ns(), 0)) {
+    session_->NoteSlow(*this, status.code());
+  }
   ++(session_->counters()->*outcome);
   status_ = std::move(status);
   state_ = State::kDone;
@@ -216,6 +272,7 @@ void Query::OnAnswer(const internal::Answer& answer) {
           1)) {
     status = ReadRows(body, answer);
     if (__builtin_expect(status.ok(), 1)) {
+      session_->NoteAnswer(*this, answer.connection);
       Finish(&SessionCounters::answered, absl::OkStatus(), true);
       return;
     }
@@ -226,6 +283,7 @@ void Query::OnAnswer(const internal::Answer& answer) {
     status = absl::InternalError(internal::Cat(
         "answered by ", protocol::OpcodeName(answer.header.opcode)));
   }
+  if (WaitForExtra()) return;
   Finish(&SessionCounters::malformed,
          internal::Annotate(Describe(answer.connection->name()), status), true);
 }
@@ -239,6 +297,14 @@ absl::Status Query::ReadPrefix(const protocol::FrameHeader& header,
   if (tablet.has_value() && kind_ == Kind::kExecute) {
     session_->OnTablet(*statement_, *tablet);
   }
+  if (header.opcode != protocol::Opcode::kResult ||
+      (prefix.warnings.empty() && !prefix.tracing_id.has_value())) {
+    return absl::OkStatus();
+  }
+  auto extras = std::make_shared<Rows::Extras>();
+  extras->warnings.assign(prefix.warnings.begin(), prefix.warnings.end());
+  extras->tracing_id = prefix.tracing_id;
+  rows_.extras_ = std::move(extras);
   return absl::OkStatus();
 }
 
@@ -285,26 +351,34 @@ void Query::OnServerError(absl::Status status, const internal::Answer& answer) {
   if (code == ServerCode::kUnprepared && kind_ != Kind::kText) {
     ++session_->counters()->unprepared;
     const std::optional<ServerError> error = GetServerError(status);
-    if (prepares_ < kPreparesMax && error.has_value()) {
+    if (prepares_ < kPreparesMax && error.has_value() && session_->MayRetry()) {
       ++prepares_;
       session_->Reprepare(this, node_, error->statement_id);
       return;
     }
   }
   // Refused before it was looked at: any statement may be sent elsewhere.
-  if (code == ServerCode::kIsBootstrapping && attempts_ == 0) {
+  if (code == ServerCode::kIsBootstrapping && attempts_ == 0 &&
+      session_->MayRetry()) {
     ++attempts_;
     ++session_->counters()->retries;
     avoid_ = node_;
     session_->Route(this);
     return;
   }
+  if (code == ServerCode::kOverloaded) {
+    ++session_->counters()->overloaded;
+    answer.connection->OnOverloaded(sent_ns_);
+  }
+  if (WaitForExtra()) return;
   Finish(&SessionCounters::server_errors,
          internal::Annotate(Describe(answer.connection->name()), status), true);
 }
 
 void Query::OnConnectionLost(const absl::Status& why) {
-  if (!session_->closing() && idempotent_ && attempts_ == 0) {
+  if (!session_->closing() && WaitForExtra()) return;
+  if (!session_->closing() && idempotent_ && attempts_ == 0 &&
+      session_->MayRetry()) {
     ++attempts_;
     ++session_->counters()->retries;
     avoid_ = node_;
@@ -330,10 +404,55 @@ void Query::OnConnectionLost(const absl::Status& why) {
          false);
 }
 
+bool Query::ExtraInFlight() const {
+  for (internal::ExtraRequest* extra = extras_; extra != nullptr;
+       extra = extra->next) {
+    if (extra->connection() != nullptr) return true;
+  }
+  return false;
+}
+
+bool Query::WaitForExtra() {
+  if (__builtin_expect(extras_ == nullptr, 1) || !ExtraInFlight()) return false;
+  state_ = State::kExtra;
+  return true;
+}
+
+void Query::DropExtras() {
+  while (extras_ != nullptr) {
+    internal::ExtraRequest* const extra = extras_;
+    extras_ = extra->next;
+    extra->Drop();
+  }
+}
+
+void Query::OnExtraAnswer(internal::ExtraRequest* extra,
+                          const internal::Answer& answer) {
+  const bool rows = answer.header.opcode == protocol::Opcode::kResult;
+  // Of errors the last one counts.
+  if (!rows && (state_ != State::kExtra || ExtraInFlight())) return;
+  if (connection() != nullptr) connection()->Forget(this);
+  if (line_ != nullptr) line_->Remove(this);
+  state_ = State::kExtra;
+  node_ = extra->node;
+  node_number_ = extra->node->index();
+  shard_ = static_cast<uint16_t>(answer.connection->server().shard);
+  metadata_ = std::move(extra->metadata);
+  prepared_as_ = extra->prepared_as;
+  sent_ns_ = extra->sent_ns;
+  if (rows) session_->NoteExtraWon(*this);
+  OnAnswer(answer);
+}
+
+void Query::OnExtraLost(const absl::Status& why) {
+  if (state_ == State::kExtra && !ExtraInFlight()) OnConnectionLost(why);
+}
+
 void Query::OnDeadline() {
   if (state_ == State::kSent) {
     const std::string where = connection()->name();
-    connection()->Forget(this);
+    session_->NoteTimeout(*this, kOverloadNs);
+    LeavePlace();
     Finish(&SessionCounters::timeouts,
            absl::DeadlineExceededError(internal::Cat(
                Describe(where),
@@ -341,14 +460,19 @@ void Query::OnDeadline() {
            false);
     return;
   }
-  line_->Remove(this);
+  std::string_view why;
+  if (state_ != State::kWaiting) {
+    why = ": no answer by the deadline";
+  } else if (attempts_ == 0) {
+    why = ": the deadline came before it could be sent";
+  } else {
+    why =
+        ": the deadline came before it could be sent again; it may have been "
+        "applied";
+  }
+  LeavePlace();
   Finish(&SessionCounters::timeouts,
-         absl::DeadlineExceededError(internal::Cat(
-             Describe(""), attempts_ == 0
-                               ? ": the deadline came before it could be sent"
-                               : ": the deadline came before it could be sent "
-                                 "again; it may have been applied")),
-         false);
+         absl::DeadlineExceededError(internal::Cat(Describe(""), why)), false);
 }
 
 QuerySet::QuerySet(Session* session, size_t in_flight_max)

@@ -30,6 +30,8 @@ class Session;
 class QuerySet;
 
 namespace internal {
+class ExtraRequest;
+class Flights;
 class NodePool;
 class Router;
 class SessionCore;
@@ -73,13 +75,17 @@ class Query final : private internal::PendingRequest {
  private:
   friend class Session;
   friend class QuerySet;
+  friend class internal::ExtraRequest;
+  friend class internal::Flights;
   friend class internal::Router;
   friend class internal::SessionCore;
   friend class internal::WaitingLine;
 
   enum class State : uint8_t {
-    kWaiting,  // In a line: for a stream id, or for its statement's PREPARE.
-    kSent,     // In a connection's stream table.
+    kWaiting,    // In a line: for a stream id, or for its statement's PREPARE.
+    kSent,       // In a connection's stream table.
+    kExtra,      // Has failed itself; extra requests are in flight.
+    kFollowing,  // Another one with the same content is sent.
     kDone,
   };
   enum class Kind : uint8_t { kExecute, kText, kBatch };
@@ -90,7 +96,7 @@ class Query final : private internal::PendingRequest {
   template <typename... Values>
   Query(internal::SessionCore* session, const RequestOptions& options,
         const PreparedStatement& statement, const Values&... values)
-      : session_(session), statement_(&statement) {
+      : session_(session), statement_(&statement), tracing_(options.tracing) {
     const protocol::QueryParameters parameters = Parameters(options, statement);
     size_t room = kFirstBodyBytes;
     for (;;) {
@@ -142,10 +148,28 @@ class Query final : private internal::PendingRequest {
   absl::Status ReadRows(std::string_view body, const internal::Answer& answer);
   // "<statement> on <where>", for errors.
   std::string Describe(std::string_view where) const;
+  // Leaves the connection or the line that holds it.
+  void LeavePlace();
+  // The end of what only few queries have: extra requests, followers.
+  void EndCompany(Outcome outcome, const absl::Status& status);
+
+  // --- Extra requests --------------------------------------------------------
+  bool ExtraInFlight() const;
+  // Has failed, but extra requests may not.
+  bool WaitForExtra();
+  void DropExtras();
+  void OnExtraAnswer(internal::ExtraRequest* extra,
+                     const internal::Answer& answer);
+  void OnExtraLost(const absl::Status& why);
+
+  // --- Equal queries in flight, see internal::Flights ------------------------
+  // Waits for the answer to `leader`'s request in its place.
+  void TakeOver(Query* leader);
 
   void OnAnswer(const internal::Answer& answer) override;
   void OnConnectionLost(const absl::Status& why) override;
   void OnDeadline() override;
+  const Query* AsQuery() const override { return this; }
 
   // Leaves whatever holds it.
   void Abandon();
@@ -164,17 +188,38 @@ class Query final : private internal::PendingRequest {
   Access access_ = Access::kRead;
   bool idempotent_ = false;
   bool has_token_ = false;
+  bool tracing_ = false;
   uint8_t attempts_ = 0;      // Times sent because a connection broke.
   uint8_t prepares_ = 0;      // Times the server did not know a statement.
   uint32_t prepared_as_ = 0;  // NodeStatement::generation when sent.
   int64_t token_ = 0;
+  int64_t started_ns_ = INT64_MAX;
+  int64_t sent_ns_ = 0;                  // The last time.
   internal::NodePool* node_ = nullptr;   // To which it was sent.
   internal::NodePool* avoid_ = nullptr;  // Which would not take it.
 
-  // The line it waits in.
+  uint16_t node_number_ = UINT16_MAX;  // Of node_, which may be gone.
+  uint16_t shard_ = 0;
+
+  // The line it waits in, or null.
   internal::WaitingLine* line_ = nullptr;
+  uint64_t line_order_ = 0;
+  Query* line_child_ = nullptr;
   Query* line_next_ = nullptr;
   Query* line_previous_ = nullptr;
+
+  internal::ExtraRequest* extras_ = nullptr;
+  // Links of internal::Flights.
+  struct Flight {
+    bool leads = false;
+    uint32_t followers = 0;
+    size_t hash = 0;
+    Query* chain = nullptr;   // Leaders: the next of the same hash.
+    Query* first = nullptr;   // Leaders: followers, linked by next.
+    Query* leader = nullptr;  // Followers.
+    Query* next = nullptr;
+    Query* previous = nullptr;
+  } flight_;
 
   std::coroutine_handle<> waiter_;
   QuerySet* set_ = nullptr;

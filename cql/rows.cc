@@ -4,6 +4,16 @@
 
 namespace cql {
 
+Rows Rows::Share() const {
+  Rows rows;
+  rows.chunk_ = chunk_.Share();
+  rows.metadata_ = metadata_;
+  rows.view_ = view_;
+  rows.paging_state_ = paging_state_;
+  rows.extras_ = extras_;
+  return rows;
+}
+
 absl::StatusOr<bool> Rows::Applied() const {
   const std::optional<size_t> column = Find("[applied]");
   if (empty() || !column.has_value()) {

@@ -3,10 +3,13 @@
 #define RINGPLANE_CQL_ROWS_H_
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,8 +17,13 @@
 #include "cql/internal/result_metadata.h"
 #include "cql/protocol/rows.h"
 #include "cql/protocol/types.h"
+#include "cql/protocol/value_types.h"
 
 namespace cql {
+
+namespace internal {
+class Flights;
+}
 
 // A row while iterating: valid until the iterator moves. Strings got from it
 // are views that live as long as its Rows.
@@ -68,6 +76,18 @@ class Rows {
   // a result that does not say.
   absl::StatusOr<bool> Applied() const;
 
+  // What the server warns of: large partitions, tombstones, large batches.
+  std::span<const std::string> warnings() const {
+    if (extras_ == nullptr) return {};
+    return extras_->warnings;
+  }
+  // Of RequestOptions::tracing: where system_traces.sessions and .events tell
+  // what the request did.
+  std::optional<Uuid> tracing_id() const {
+    if (extras_ == nullptr) return std::nullopt;
+    return extras_->tracing_id;
+  }
+
   // There is more; ask again with RequestOptions::paging_state.
   bool has_more_pages() const { return !paging_state_.empty(); }
   // A view that lives as long as this.
@@ -75,11 +95,21 @@ class Rows {
 
  private:
   friend class Query;
+  friend class internal::Flights;
+
+  struct Extras {
+    std::vector<std::string> warnings;
+    std::optional<Uuid> tracing_id;
+  };
+
+  // The same rows in the same memory.
+  Rows Share() const;
 
   internal::Chunk chunk_;  // Holds what the views below point at.
   internal::MetadataRef metadata_;
   protocol::RowsView view_;
   std::string_view paging_state_;
+  std::shared_ptr<const Extras> extras_;  // Almost always null.
 };
 
 }  // namespace cql

@@ -18,6 +18,12 @@ absl::Status Check(const SessionOptions& options) {
         internal::Cat("in_flight_max is ", options.in_flight_max,
                       "; it must be 1 to ", internal::StreamTable::kIdsMax));
   }
+  if (options.in_flight_min == 0) {
+    return absl::InvalidArgumentError("in_flight_min must be above zero");
+  }
+  if (!(options.retry_share >= 0 && options.retry_share <= 1)) {
+    return absl::InvalidArgumentError("retry_share must be 0 to 1");
+  }
   if (options.connect_timeout <= absl::ZeroDuration() ||
       options.request_timeout <= absl::ZeroDuration() ||
       options.heartbeat_timeout <= absl::ZeroDuration()) {
@@ -72,5 +78,13 @@ std::string Session::TabletCache() const {
 size_t Session::connections() const { return core_->connections(); }
 
 SessionStats Session::stats() const { return core_->stats(); }
+
+std::vector<SlowQuery> Session::slow_queries() const {
+  return core_->slow_log().Get();
+}
+
+std::vector<QueryInFlight> Session::in_flight(size_t most) const {
+  return core_->InFlight(most);
+}
 
 }  // namespace cql

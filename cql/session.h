@@ -58,6 +58,19 @@ struct SessionOptions {
   // wait for a place; past both a query ends with kResourceExhausted, unsent.
   uint32_t in_flight_max = 4096;
   uint32_t queued_max = 16384;
+  // A server that says Overloaded, or that leaves a request unanswered for
+  // 100 ms up to its deadline, is given fewer at once, down to this, and more
+  // again while it serves what waits. in_flight_max or above: never fewer.
+  uint32_t in_flight_min = 64;
+  // Requests sent again, for a broken connection or a statement that the node
+  // forgot, are at most this share of all, and at most `retry_burst` at once;
+  // past it they end with the error.
+  double retry_share = 0.2;
+  uint32_t retry_burst = 16384;
+  // Queries that take at least this long are kept for Session::slow_queries(),
+  // the last `slow_queries_max` of them.
+  absl::Duration slow_query = absl::Seconds(1);
+  uint32_t slow_queries_max = 64;
   // Stream ids whose caller left, per connection, before it is replaced.
   uint32_t orphans_max = 1024;
   absl::Duration reconnect_min = absl::Milliseconds(50);
@@ -105,9 +118,10 @@ class Session {
   //
   // Await the query once for its rows. Errors: kInvalidArgument (values do not
   // fit the statement; nothing was sent), kUnavailable (no connection to a
-  // replica, nothing was sent; or the connection broke, and the message says
-  // that it may have been applied), kResourceExhausted (no place in flight or
-  // in line; nothing was sent), kDeadlineExceeded (it may still be applied),
+  // replica, or a line that outlasts the deadline, nothing was sent; or the
+  // connection broke, and the message says that it may have been applied),
+  // kResourceExhausted (no place in flight or in line; nothing was sent),
+  // kDeadlineExceeded (it may still be applied),
   // kCancelled (the session is closed), or the server's, see ErrorCode().
   //
   // The query must not outlive this session. Destroying it unawaited drops the
@@ -148,6 +162,10 @@ class Session {
 
   // Counters, and what each shard has in flight. Walks the connections.
   SessionStats stats() const;
+  // The last queries that took long, oldest first.
+  std::vector<SlowQuery> slow_queries() const;
+  // At most `most` of the queries that are not done, in no order. Walks them.
+  std::vector<QueryInFlight> in_flight(size_t most) const;
 
  private:
   friend class QuerySet;

@@ -2,7 +2,9 @@
 
 #include "absl/strings/ascii.h"
 #include "cql/internal/node_statement.h"
+#include "cql/internal/speculation.h"
 #include "cql/internal/status_util.h"
+#include "cql/internal/using_timeout.h"
 
 namespace cql {
 namespace {
@@ -29,7 +31,19 @@ PreparedStatement::PreparedStatement(std::string text,
                                      const StatementOptions& options)
     : text_(std::move(text)),
       options_(options),
-      selects_star_(SelectsStar(text_)) {}
+      selects_star_(SelectsStar(text_)) {
+  if (options_.server_timeout) {
+    if (auto with_timeout = internal::WithTimeoutMarker(text_)) {
+      timeout_text_ =
+          std::make_unique<internal::TimeoutText>(*std::move(with_timeout));
+    }
+  }
+  special_ = options_.coalesce || options_.speculation.extra_max > 0;
+  if (options_.speculation.extra_max > 0) {
+    speculation_ =
+        std::make_unique<internal::Speculation>(options_.speculation);
+  }
+}
 
 PreparedStatement::~PreparedStatement() = default;
 
@@ -38,6 +52,10 @@ void Batch::Added(const PreparedStatement& statement, size_t begin,
   if (status.ok() && entries_.size() == kStatementsMax) {
     status = absl::InvalidArgumentError(
         internal::Cat("a batch holds at most ", kStatementsMax, " statements"));
+  }
+  if (status.ok() && statement.options().server_timeout) {
+    status = absl::InvalidArgumentError(
+        "a statement with server_timeout does not go into a batch");
   }
   if (status.ok() && bytes_.size() > kBytesMax) {
     status = absl::InvalidArgumentError(internal::Cat(

@@ -29,12 +29,34 @@ namespace internal {
 class Router;
 class SessionCore;
 class TabletTable;
+class Speculation;
 struct NodeStatement;
+struct TimeoutText;
 }  // namespace internal
 
 // Which of a shard's two connections a statement takes, and so whose default
 // consistency.
 enum class Access : uint8_t { kRead, kWrite };
+
+// Asking a second node when the first one is slow: the first answer counts, the
+// other one is dropped. Only idempotent statements may.
+struct SpeculationOptions {
+  // Most extra requests per request, each `delay` after the one before; 0:
+  // none.
+  uint32_t extra_max = 0;
+  // How long a node has before another one is asked, in steps of a
+  // millisecond. Zero: as long as `percentile` of the statement's last requests
+  // took, once there were 128.
+  absl::Duration delay = absl::ZeroDuration();
+  double percentile = 0.99;
+  // Extra requests are at most this share of all in the long run, and at most
+  // `burst` at once.
+  double share = 0.05;
+  uint32_t burst = 32;
+  // When a smaller share of 64 extra requests was the first to be answered,
+  // there are none for half a minute: they only add to the load.
+  double useful_share = 0.1;
+};
 
 struct StatementOptions {
   Access access = Access::kRead;
@@ -48,6 +70,17 @@ struct StatementOptions {
   std::optional<Consistency> serial_consistency;
   // Rows per page; 0: everything in one answer.
   int32_t page_size = 5000;
+  // ScyllaDB is told how much time is left until the deadline, with each
+  // request, so that it does not go on for a caller who has left: USING TIMEOUT
+  // ? is added to the text where the server understands it. Has no effect on
+  // statements with a timeout or with named markers. Not for batches.
+  bool server_timeout = false;
+  SpeculationOptions speculation;
+  // Requests with the same values and options that are on their way together
+  // are sent once and share the answer. It may have been asked for before the
+  // caller asked, so it may lack what the caller just wrote. Each keeps its own
+  // deadline. Idempotent reads only.
+  bool coalesce = false;
 };
 
 // Of one request; what is not set comes from the statement and the session.
@@ -66,6 +99,8 @@ struct RequestOptions {
   // Of text and batches; a prepared statement knows its own.
   Access access = Access::kRead;  // A batch always writes.
   bool idempotent = false;        // A batch of idempotent statements is.
+  // The server keeps a trace: Rows::tracing_id(). Costs it much.
+  bool tracing = false;
 };
 
 // Made by Session::Prepare() and valid as long as the session.
@@ -102,6 +137,10 @@ class PreparedStatement {
   // unseen: `SELECT *` changes with the table.
   bool selects_star_ = false;
   bool lightweight_transaction_ = false;
+  // What ScyllaDB is asked to prepare instead of `text_`, if anything.
+  std::unique_ptr<internal::TimeoutText> timeout_text_;
+  std::unique_ptr<internal::Speculation> speculation_;
+  bool special_ = false;  // Speculates or coalesces.
 
   // What each node knows of it, by the node's index in the session.
   mutable std::vector<std::unique_ptr<internal::NodeStatement>> nodes_;

@@ -25,6 +25,7 @@ Chunk ChunkPool::Allocate(size_t size_class, size_t bytes) {
   header->pool = this;
   header->capacity_class = size_class;
   header->capacity = capacity;
+  header->owners = 1;
   ++lent_;
   return Chunk(header);
 }

@@ -13,8 +13,9 @@ namespace cql::internal {
 
 class ChunkPool;
 
-// Owns a piece of memory; gives it back when it dies. Move-only. Empty after
-// construction and after being moved from.
+// Owns a piece of memory, alone or together with those it was shared with; the
+// last owner gives it back when it dies. Move-only. Empty after construction
+// and after being moved from.
 class Chunk {
  public:
   Chunk() = default;
@@ -28,6 +29,12 @@ class Chunk {
     return *this;
   }
   ~Chunk() { Reset(); }
+
+  // Another owner of the same memory, which none of them may change any more.
+  Chunk Share() const {
+    if (header_ != nullptr) ++header_->owners;
+    return Chunk(header_);
+  }
 
   explicit operator bool() const { return header_ != nullptr; }
   char* data() const { return reinterpret_cast<char*>(header_ + 1); }
@@ -43,6 +50,7 @@ class Chunk {
       size_t capacity_class;
     };
     size_t capacity;
+    uint32_t owners;
   };
   explicit Chunk(Header* header) : header_(header) {}
 
@@ -70,6 +78,7 @@ class ChunkPool {
       free_[size_class] = header->next;
       retained_bytes_ -= kClassBytes[size_class];
       header->capacity_class = size_class;
+      header->owners = 1;
       ++lent_;
       Unpoison(header);
       return Chunk(header);
@@ -127,7 +136,7 @@ class ChunkPool {
 inline void Chunk::Reset() {
   if (header_ == nullptr) return;
   Header* header = std::exchange(header_, nullptr);
-  header->pool->Return(header);
+  if (--header->owners == 0) header->pool->Return(header);
 }
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -2,10 +2,11 @@
 
 namespace cql::internal {
 
-DeadlineWheel::DeadlineWheel(ioloop::Loop* loop)
+DeadlineWheel::DeadlineWheel(ioloop::Loop* loop, int slot_bits)
     : loop_(loop),
+      slot_bits_(slot_bits),
       timer_(loop, this),
-      next_slot_(Milliseconds(loop->now()) >> kSlotBits) {}
+      next_slot_(Milliseconds(loop->now()) >> slot_bits_) {}
 
 DeadlineWheel::~DeadlineWheel() {
   for (PendingRequest* request : slots_) {
@@ -20,12 +21,12 @@ void DeadlineWheel::Fire(ioloop::Timer* timer) {
 void DeadlineWheel::Arm(int64_t slot) {
   armed_slot_ = slot;
   // The end of the slot: everything in it is due then.
-  timer_.Arm(absl::FromUnixMillis((slot + 1) << kSlotBits));
+  timer_.Arm(absl::FromUnixMillis((slot + 1) << slot_bits_));
 }
 
 void DeadlineWheel::RunDue() {
   const int64_t now_ms = Milliseconds(loop_->now());
-  const int64_t now_slot = now_ms >> kSlotBits;
+  const int64_t now_slot = now_ms >> slot_bits_;
   armed_slot_ = INT64_MAX;
 
   const int64_t first =
@@ -39,7 +40,7 @@ void DeadlineWheel::RunDue() {
     PendingRequest** link = &slots_[static_cast<size_t>(slot) & (kSlots - 1)];
     while (*link != nullptr) {
       PendingRequest* request = *link;
-      if (request->deadline_ms_ >> kSlotBits >= now_slot) {
+      if (request->deadline_ms_ >> slot_bits_ >= now_slot) {
         link = &request->next_due_;  // Due in a later round.
         continue;
       }

@@ -13,12 +13,13 @@
 
 namespace cql::internal {
 
-// A hashed wheel of 8 ms slots: adding and removing cost a few instructions,
-// and the timer moves only when the earliest deadline does. A request ends at
-// most one slot late and never early.
+// A hashed wheel of slots of 8 ms, or fewer: adding and removing cost a few
+// instructions, and the timer moves only when the earliest deadline does. A
+// request ends at most one slot late and never early.
 class DeadlineWheel {
  public:
-  explicit DeadlineWheel(ioloop::Loop* loop);
+  // Slots of 2^slot_bits milliseconds.
+  explicit DeadlineWheel(ioloop::Loop* loop, int slot_bits = 3);
   ~DeadlineWheel();
 
   static int64_t Milliseconds(absl::Time deadline) {
@@ -29,7 +30,7 @@ class DeadlineWheel {
   void Add(PendingRequest* request, int64_t deadline_ms) {
     request->deadline_ms_ = deadline_ms;
     // What is late already belongs into the slot that runs next.
-    const int64_t slot = std::max(deadline_ms >> kSlotBits, next_slot_);
+    const int64_t slot = std::max(deadline_ms >> slot_bits_, next_slot_);
     Link(&slots_[static_cast<size_t>(slot) & (kSlots - 1)], request);
     if (slot < armed_slot_) Arm(slot);
   }
@@ -44,9 +45,16 @@ class DeadlineWheel {
     request->due_link_ = nullptr;
   }
 
+  // Calls visit(PendingRequest*), which may neither add nor remove, for each.
+  template <typename Visit>
+  void ForEach(Visit&& visit) const {
+    for (PendingRequest* request : slots_) {
+      for (; request != nullptr; request = request->next_due_) visit(request);
+    }
+  }
+
  private:
-  static constexpr int kSlotBits = 3;
-  static constexpr size_t kSlots = 2048;  // Sixteen seconds a round.
+  static constexpr size_t kSlots = 2048;  // Of 8 ms: sixteen seconds a round.
 
   struct WheelTimer : ioloop::Timer {
     WheelTimer(ioloop::Loop* loop, DeadlineWheel* owner)
@@ -65,6 +73,7 @@ class DeadlineWheel {
   void RunDue();
 
   ioloop::Loop* loop_;
+  const int slot_bits_;
   WheelTimer timer_;
   int64_t armed_slot_ = INT64_MAX;
   int64_t next_slot_;  // Slots before this one were run.

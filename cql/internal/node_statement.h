@@ -22,6 +22,8 @@ struct NodeStatement {
   MetadataRef metadata;
   // Ask for answers without metadata; needs `metadata`.
   bool skip_metadata = false;
+  // The number of the bind marker that takes the timeout; negative: none.
+  int32_t timeout_marker = -1;
   // Those who wait for the PREPARE under way.
   WaitingLine line;
 };

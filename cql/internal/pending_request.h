@@ -10,6 +10,10 @@
 #include "cql/internal/chunk_pool.h"
 #include "cql/protocol/frame.h"
 
+namespace cql {
+class Query;
+}
+
 namespace cql::internal {
 
 class Connection;
@@ -40,9 +44,13 @@ class PendingRequest {
   // The connection broke or was closed while the answer was due.
   virtual void OnConnectionLost(const absl::Status& why) = 0;
   virtual void OnDeadline() = 0;
+  // This, if it is a caller's.
+  virtual const Query* AsQuery() const { return nullptr; }
 
   // The connection whose answer is awaited, or null.
   Connection* connection() const { return connection_; }
+  // Milliseconds since 1970, as it was added to the wheel.
+  int64_t deadline_ms() const { return deadline_ms_; }
 
  protected:
   virtual ~PendingRequest() = default;

@@ -9,6 +9,7 @@
 #include "cql/internal/batch_body.h"
 #include "cql/internal/status_util.h"
 #include "cql/internal/tablet_cache.h"
+#include "cql/internal/using_timeout.h"
 #include "cql/protocol/response.h"
 #include "ioloop/check.h"
 #include "ioloop/log.h"
@@ -19,14 +20,54 @@ namespace {
 constexpr absl::Duration kTick = absl::Seconds(1);
 constexpr int kPrepareAttempts = 3;
 
+absl::Status Check(const StatementOptions& options) {
+  const SpeculationOptions& extra = options.speculation;
+  if (extra.extra_max > 0 && !options.idempotent) {
+    return absl::InvalidArgumentError(
+        "only an idempotent statement may be sent to a second node");
+  }
+  if (!(extra.percentile > 0 && extra.percentile < 1) ||
+      !(extra.share >= 0 && extra.share <= 1) || extra.burst == 0 ||
+      extra.delay < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(
+        "speculation: percentile and share must be 0 to 1, burst above zero, "
+        "delay not below");
+  }
+  if (options.coalesce &&
+      (!options.idempotent || options.access != Access::kRead)) {
+    return absl::InvalidArgumentError(
+        "only idempotent reads may share one request");
+  }
+  return absl::OkStatus();
+}
+
+// Takes the bind marker of the timeout, which callers do not know, out of what
+// a server told of the statement.
+absl::Status HideTimeout(uint16_t marker, protocol::PreparedView* prepared) {
+  if (marker >= prepared->bind_markers.size() ||
+      prepared->bind_markers[marker].type.id != protocol::TypeId::kDuration) {
+    return absl::InternalError("the timeout's bind marker is not where it was");
+  }
+  prepared->bind_markers.erase(prepared->bind_markers.begin() + marker);
+  for (uint16_t& index : prepared->partition_key_indexes) {
+    if (index > marker) --index;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 SessionCore::SessionCore(ioloop::Loop* loop, SessionOptions options)
     : loop_(loop),
       options_(std::move(options)),
       request_timeout_ms_(absl::ToInt64Milliseconds(options_.request_timeout)),
+      slow_ns_(absl::ToInt64Nanoseconds(options_.slow_query)),
+      retry_budget_(options_.retry_share, options_.retry_burst),
+      flights_(options_.queued_max),
+      slow_log_(options_.slow_queries_max),
       chunks_(ChunkPool::Create(options_.recycled_bytes_max)),
       deadlines_(loop),
+      extra_delays_(loop, /*slot_bits=*/0),
       context_{loop, &options_, chunks_, &deadlines_, &counters_},
       router_(options_.tablets_max),
       control_(&context_, this),
@@ -176,9 +217,18 @@ void SessionCore::SendOn(Query* query, NodePool* node, Connection* connection,
                  " requests in flight and ", options_.queued_max, " in line")));
       return;
     }
+    const absl::Duration wait = connection->ExpectedWait(query->deadline_ms());
+    if (loop_->now() + wait > absl::FromUnixMillis(query->deadline_ms())) {
+      Refuse(query, &SessionCounters::hopeless,
+             absl::UnavailableError(
+                 Cat(connection->name(), " has ", connection->line().size(),
+                     " requests in line, which would take ",
+                     absl::FormatDuration(wait), ": past the deadline")));
+      return;
+    }
     ++counters_.queued;
     query->state_ = Query::State::kWaiting;
-    connection->line().Push(query);
+    connection->StandInLine(query);
     return;
   }
   Transmit(query, node, connection);
@@ -210,37 +260,78 @@ NodeStatement* SessionCore::NewStateOn(const PreparedStatement& statement,
   return state.get();
 }
 
+void SessionCore::NoteSent(Query* query, NodePool* node,
+                           Connection* connection) {
+  query->state_ = Query::State::kSent;
+  query->sent_ns_ = loop_->now_ns();
+  query->node_ = node;
+  query->node_number_ = node->index();
+  query->shard_ = static_cast<uint16_t>(connection->server().shard);
+  if (__builtin_expect(query->attempts_ != 0, 0)) {
+    ++connection->metrics()->retries;
+  }
+}
+
 void SessionCore::TransmitExecute(Query* query, const NodeStatement& state,
                                   NodePool* node, Connection* connection) {
-  query->state_ = Query::State::kSent;
-  query->node_ = node;
-  const size_t body_bytes = query->body_bytes_;
-  const char* body = query->body_.data();
+  NoteSent(query, node, connection);
+  query->prepared_as_ = state.generation;
+  SendExecute(query, *query, state, connection, &query->metadata_);
+}
+
+void SessionCore::SendExecute(PendingRequest* request, const Query& query,
+                              const NodeStatement& state,
+                              Connection* connection, MetadataRef* metadata) {
+  const size_t body_bytes = query.body_bytes_;
+  const char* body = query.body_.data();
   const bool with_metadata_id = connection->server().metadata_id;
   const bool skip = state.skip_metadata &&
-                    (with_metadata_id || !query->statement_->selects_star_);
-  query->prepared_as_ = state.generation;
-  query->metadata_ = skip ? state.metadata : MetadataRef();
+                    (with_metadata_id || !query.statement_->selects_star_);
+  *metadata = skip ? state.metadata : MetadataRef();
   const size_t ids = 2 + state.id.size() +
                      (with_metadata_id ? 2 + state.metadata_id.size() : 0);
+  // What fills in the start of the body.
+  const auto begin = [&](char* out) {
+    protocol::Writer writer(std::span<char>(out, ids));
+    protocol::EncodeExecuteId(
+        &writer, state.id,
+        with_metadata_id ? std::optional<std::string_view>(state.metadata_id)
+                         : std::nullopt);
+  };
+  const uint8_t skip_flag = skip ? protocol::kQueryFlagSkipMetadata : 0;
+  const uint8_t frame_flags = query.tracing_ ? protocol::kFlagTracing : 0;
+  if (__builtin_expect(state.timeout_marker >= 0, 0)) {
+    const auto marker = static_cast<uint16_t>(state.timeout_marker);
+    const int64_t timeout_ms = std::max<int64_t>(
+        1, query.deadline_ms() - DeadlineWheel::Milliseconds(loop_->now()));
+    protocol::Writer measure{std::span<char>()};
+    WriteWithTimeout({body, body_bytes}, marker, timeout_ms, &measure);
+    const size_t bytes = measure.size();
+    connection->Send(
+        request, protocol::Opcode::kExecute, ids + bytes,
+        [&](char* out) {
+          begin(out);
+          protocol::Writer writer(std::span<char>(out + ids, bytes));
+          WriteWithTimeout({body, body_bytes}, marker, timeout_ms, &writer);
+          out[ids + 2] |= static_cast<char>(skip_flag);
+        },
+        frame_flags);
+    return;
+  }
   connection->Send(
-      query, protocol::Opcode::kExecute, ids + body_bytes, [&](char* out) {
-        protocol::Writer writer(std::span<char>(out, ids));
-        protocol::EncodeExecuteId(
-            &writer, state.id,
-            with_metadata_id
-                ? std::optional<std::string_view>(state.metadata_id)
-                : std::nullopt);
+      request, protocol::Opcode::kExecute, ids + body_bytes,
+      [&](char* out) {
+        begin(out);
         std::memcpy(out + ids, body, body_bytes);
         // The flags stand after the consistency.
-        if (skip) out[ids + 2] |= protocol::kQueryFlagSkipMetadata;
-      });
+        out[ids + 2] |= static_cast<char>(skip_flag);
+      },
+      frame_flags);
 }
 
 void SessionCore::Transmit(Query* query, NodePool* node,
                            Connection* connection) {
-  query->state_ = Query::State::kSent;
-  query->node_ = node;
+  const uint8_t flags = query->tracing_ ? protocol::kFlagTracing : 0;
   const size_t body_bytes = query->body_bytes_;
   const char* body = query->body_.data();
   switch (query->kind_) {
@@ -249,10 +340,13 @@ void SessionCore::Transmit(Query* query, NodePool* node,
                       connection);
       return;
     case Query::Kind::kText:
-      connection->Send(query, protocol::Opcode::kQuery, body_bytes,
-                       [&](char* out) { std::memcpy(out, body, body_bytes); });
+      NoteSent(query, node, connection);
+      connection->Send(
+          query, protocol::Opcode::kQuery, body_bytes,
+          [&](char* out) { std::memcpy(out, body, body_bytes); }, flags);
       return;
     case Query::Kind::kBatch: {
+      NoteSent(query, node, connection);
       const BatchBody batch(query->body_.data());
       const auto write = [&](protocol::Writer* writer) {
         protocol::BeginBatch(writer, batch.type(), batch.entries().size());
@@ -268,10 +362,13 @@ void SessionCore::Transmit(Query* query, NodePool* node,
       protocol::Writer measure{std::span<char>()};
       write(&measure);
       const size_t bytes = measure.size();
-      connection->Send(query, protocol::Opcode::kBatch, bytes, [&](char* out) {
-        protocol::Writer writer(std::span<char>(out, bytes));
-        write(&writer);
-      });
+      connection->Send(
+          query, protocol::Opcode::kBatch, bytes,
+          [&](char* out) {
+            protocol::Writer writer(std::span<char>(out, bytes));
+            write(&writer);
+          },
+          flags);
       return;
     }
   }
@@ -296,26 +393,11 @@ ioloop::Task<void> SessionCore::PrepareOn(const PreparedStatement* statement,
                                           Connection* connection) {
   NodeStatement* const state = StateOn(*statement, node);
   const uint16_t index = node->index();
-  const ServerInfo server = connection->server();
   const std::string where =
       Cat("prepare ", Shorten(statement->text()), " on ", connection->name());
-  std::string body;
-  {
-    protocol::Writer writer(&body);
-    protocol::EncodePrepare(&writer, statement->text());
-    writer.Finish();
-  }
-  ++counters_.prepares;
-  Call call(connection, protocol::Opcode::kPrepare, body,
-            loop_->now() + options_.request_timeout);
-  absl::StatusOr<OwnedAnswer> answer = co_await call;
-  const bool asked = answer.ok() || ErrorCode(answer.status()).has_value();
-
-  absl::Status prepared = answer.status();
-  if (answer.ok()) {
-    prepared = ReadPrepared(*answer, server,
-                            const_cast<PreparedStatement*>(statement), state);
-  }
+  bool settled = false;
+  const absl::Status prepared = co_await AskPrepare(
+      const_cast<PreparedStatement*>(statement), connection, state, &settled);
   state->state = prepared.ok() ? NodeStatement::State::kReady
                                : NodeStatement::State::kUnknown;
   ++state->generation;
@@ -326,7 +408,7 @@ ioloop::Task<void> SessionCore::PrepareOn(const PreparedStatement* statement,
   while (Query* query = waited.Pop()) {
     // The node may have left meanwhile.
     NodePool* const pool = nodes_[index].pool.get();
-    if (!prepared.ok() && asked) {
+    if (!prepared.ok() && settled) {
       query->Finish(&SessionCounters::server_errors, Annotate(where, prepared),
                     /*now=*/false);
       continue;
@@ -344,36 +426,26 @@ ioloop::Task<void> SessionCore::PrepareOn(const PreparedStatement* statement,
 
 ioloop::Task<absl::StatusOr<const PreparedStatement*>> SessionCore::Prepare(
     std::string text, StatementOptions options) {
+  if (absl::Status checked = Check(options); !checked.ok()) co_return checked;
   std::unique_ptr<PreparedStatement> statement(
       new PreparedStatement(std::move(text), options));
-  std::string body;
-  {
-    protocol::Writer writer(&body);
-    protocol::EncodePrepare(&writer, statement->text());
-    writer.Finish();
-  }
   absl::Status failed = absl::UnavailableError("no connection to any node");
   for (int attempt = 0; attempt < kPrepareAttempts && !closing_; ++attempt) {
     const auto [node, connection] = router_.ChooseAny(options.access);
     if (connection == nullptr) break;
-    const ServerInfo server = connection->server();
     const std::string where =
         Cat("prepare ", Shorten(statement->text()), " on ", connection->name());
     const uint16_t index = node->index();
-    ++counters_.prepares;
-    Call call(connection, protocol::Opcode::kPrepare, body,
-              loop_->now() + options_.request_timeout);
-    absl::StatusOr<OwnedAnswer> answer = co_await call;
+    NodeStatement state;
+    bool settled = false;
+    const absl::Status prepared =
+        co_await AskPrepare(statement.get(), connection, &state, &settled);
     if (closing_) break;
-    if (!answer.ok()) {
-      failed = Annotate(where, answer.status());
-      if (ErrorCode(failed).has_value()) co_return failed;
+    if (!prepared.ok()) {
+      failed = Annotate(where, prepared);
+      if (settled) co_return failed;
       continue;
     }
-    NodeStatement state;
-    absl::Status prepared =
-        ReadPrepared(*answer, server, statement.get(), &state);
-    if (!prepared.ok()) co_return Annotate(where, prepared);
     if (NodePool* still = nodes_[index].pool.get()) {
       NodeStatement* kept = StateOn(*statement, still);
       kept->state = NodeStatement::State::kReady;
@@ -382,6 +454,7 @@ ioloop::Task<absl::StatusOr<const PreparedStatement*>> SessionCore::Prepare(
       kept->metadata_id = std::move(state.metadata_id);
       kept->metadata = std::move(state.metadata);
       kept->skip_metadata = state.skip_metadata;
+      kept->timeout_marker = state.timeout_marker;
     }
     statements_.push_back(std::move(statement));
     co_return statements_.back().get();
@@ -390,8 +463,40 @@ ioloop::Task<absl::StatusOr<const PreparedStatement*>> SessionCore::Prepare(
   co_return failed;
 }
 
+ioloop::Task<absl::Status> SessionCore::AskPrepare(PreparedStatement* statement,
+                                                   Connection* connection,
+                                                   NodeStatement* state,
+                                                   bool* settled) {
+  const ServerInfo server = connection->server();
+  const bool with_timeout =
+      server.scylla && statement->timeout_text_ != nullptr;
+  std::string body;
+  {
+    protocol::Writer writer(&body);
+    protocol::EncodePrepare(&writer, with_timeout
+                                         ? statement->timeout_text_->text
+                                         : statement->text());
+    writer.Finish();
+  }
+  ++counters_.prepares;
+  Call call(connection, protocol::Opcode::kPrepare, body,
+            loop_->now() + options_.request_timeout);
+  absl::StatusOr<OwnedAnswer> answer = co_await call;
+  const std::optional<ServerCode> code = ErrorCode(answer.status());
+  if (with_timeout &&
+      (code == ServerCode::kSyntaxError || code == ServerCode::kInvalid)) {
+    // Perhaps for the timeout: again without it.
+    statement->timeout_text_.reset();
+    co_return answer.status();
+  }
+  *settled = answer.ok() || code.has_value();
+  if (!answer.ok()) co_return answer.status();
+  co_return ReadPrepared(*answer, server, with_timeout, statement, state);
+}
+
 absl::Status SessionCore::ReadPrepared(const OwnedAnswer& answer,
                                        const ServerInfo& server,
+                                       bool with_timeout,
                                        PreparedStatement* statement,
                                        NodeStatement* state) {
   if (answer.header.opcode != protocol::Opcode::kResult) {
@@ -407,6 +512,14 @@ absl::Status SessionCore::ReadPrepared(const OwnedAnswer& answer,
   absl::StatusOr<protocol::PreparedView> prepared =
       protocol::DecodePrepared(result->content, server.metadata_id);
   if (!prepared.ok()) return prepared.status();
+
+  state->timeout_marker = -1;
+  if (with_timeout) {
+    absl::Status hidden =
+        HideTimeout(statement->timeout_text_->marker, &*prepared);
+    if (!hidden.ok()) return hidden;
+    state->timeout_marker = statement->timeout_text_->marker;
+  }
 
   // What requests in flight were encoded with stays as it is.
   if (statement->columns_.empty()) {

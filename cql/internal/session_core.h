@@ -18,8 +18,12 @@
 #include "cql/control.h"
 #include "cql/internal/chunk_pool.h"
 #include "cql/internal/deadline_wheel.h"
+#include "cql/internal/flights.h"
 #include "cql/internal/node_statement.h"
 #include "cql/internal/router.h"
+#include "cql/internal/slow_log.h"
+#include "cql/internal/speculation.h"
+#include "cql/internal/token_bucket.h"
 #include "cql/pool.h"
 #include "cql/protocol/response.h"
 #include "cql/protocol/value_types.h"
@@ -67,6 +71,37 @@ class SessionCore {
       const PreparedStatement* statement, NodePool* node,
       const protocol::RowsMetadataView& metadata);
 
+  // --- What only some queries need (session_special.cc) ----------------------
+
+  // Starts a query whose statement speculates or coalesces.
+  void StartSpecial(Query* query);
+  // Sends an extra request of `query` to another node, or lets it be.
+  void SendExtra(Query* query, ExtraRequest* extra);
+  void AddExtra(Query* query, ExtraRequest* extra, int64_t delay_ns);
+  void NoteExtraWon(const Query& query);
+  // `query` is about to end at its deadline, unanswered. If it had at least
+  // `overload_ns`, its connection has too much to do.
+  void NoteTimeout(const Query& query, int64_t overload_ns);
+  void NoteSlow(const Query& query, absl::StatusCode outcome);
+  // See Session.
+  std::vector<QueryInFlight> InFlight(size_t most) const;
+
+  // `query` is answered by a RESULT.
+  void NoteAnswer(const Query& query, Connection* connection) {
+    const int64_t now_ns = loop_->now_ns();
+    connection->metrics()->latency.Record(now_ns - query.sent_ns_);
+    if (query.statement_ != nullptr &&
+        query.statement_->speculation_ != nullptr) {
+      query.statement_->speculation_->OnAnswered(now_ns - query.started_ns_);
+    }
+  }
+  // Takes its part of the retry budget; counts if there is none.
+  bool MayRetry() {
+    if (retry_budget_.Spend()) return true;
+    ++counters_.retries_denied;
+    return false;
+  }
+
   // --- What the nodes tell ---------------------------------------------------
 
   // The payload beside an answer to `statement`: where its row is.
@@ -94,10 +129,15 @@ class SessionCore {
   DeadlineWheel* deadlines() { return &deadlines_; }
   ioloop::Loop* loop() const { return loop_; }
   Control* control() { return &control_; }
-  // Of a request without a deadline.
-  int64_t DefaultDeadlineMs() const {
-    return loop_->now_ns() / 1000000 + request_timeout_ms_;
+  // Of a request without a deadline that starts now.
+  int64_t DefaultDeadlineMs(int64_t now_ns) const {
+    return now_ns / 1000000 + request_timeout_ms_;
   }
+  TokenBucket* retry_budget() { return &retry_budget_; }
+  Flights* flights() { return &flights_; }
+  DeadlineWheel* extra_delays() { return &extra_delays_; }
+  const SlowLog& slow_log() const { return slow_log_; }
+  int64_t slow_ns() const { return slow_ns_; }
   size_t connections() const;
   SessionStats stats() const;
 
@@ -124,13 +164,26 @@ class SessionCore {
   NodeStatement* NewStateOn(const PreparedStatement& statement, NodePool* node);
   void TransmitExecute(Query* query, const NodeStatement& state, NodePool* node,
                        Connection* connection);
+  // Sends the EXECUTE of `query`, whose answer `request` waits for and is read
+  // with `*metadata` if it has none.
+  void SendExecute(PendingRequest* request, const Query& query,
+                   const NodeStatement& state, Connection* connection,
+                   MetadataRef* metadata);
+  // What is kept of `query` each time it is sent.
+  void NoteSent(Query* query, NodePool* node, Connection* connection);
+  std::string NodeName(uint16_t number) const;
   void Transmit(Query* query, NodePool* node, Connection* connection);
   void StartPrepare(const PreparedStatement* statement, NodePool* node,
                     Connection* connection);
   ioloop::Task<void> PrepareOn(const PreparedStatement* statement,
                                NodePool* node, Connection* connection);
+  // PREPAREs `statement` and reads the answer into it and `*state`. `*settled`:
+  // an error that came is the server's last word.
+  ioloop::Task<absl::Status> AskPrepare(PreparedStatement* statement,
+                                        Connection* connection,
+                                        NodeStatement* state, bool* settled);
   static absl::Status ReadPrepared(const OwnedAnswer& answer,
-                                   const ServerInfo& server,
+                                   const ServerInfo& server, bool with_timeout,
                                    PreparedStatement* statement,
                                    NodeStatement* state);
   void Refuse(Query* query, uint64_t SessionCounters::* outcome,
@@ -149,9 +202,14 @@ class SessionCore {
   ioloop::Loop* const loop_;
   SessionOptions options_;
   const int64_t request_timeout_ms_;
+  const int64_t slow_ns_;
   SessionCounters counters_;
+  TokenBucket retry_budget_;
+  Flights flights_;
+  SlowLog slow_log_;
   ChunkPool* const chunks_;
   DeadlineWheel deadlines_;
+  DeadlineWheel extra_delays_;
   ConnectionContext context_;
   std::vector<Node> nodes_;
   Router router_;

@@ -24,6 +24,9 @@ class StreamTable {
   // At most `taken_max` requests at once; orphans come on top.
   explicit StreamTable(uint32_t taken_max);
 
+  // From now on; what is taken stays.
+  void set_taken_max(uint32_t taken_max) { taken_max_ = taken_max; }
+
   // No id is left at all.
   bool exhausted() const {
     return free_count_ == 0 && slots_.size() >= kIdsMax;
@@ -47,6 +50,11 @@ class StreamTable {
     slots_[static_cast<uint16_t>(id)] = kOrphan;
     --taken_;
     ++orphans_;
+  }
+
+  // `request` takes over `id` from the one that has it.
+  void Replace(int16_t id, PendingRequest* request) {
+    slots_[static_cast<uint16_t>(id)] = reinterpret_cast<uintptr_t>(request);
   }
 
   enum class Found { kRequest, kOrphan, kUnknown };
@@ -90,7 +98,7 @@ class StreamTable {
     free_tail_ = id;
   }
 
-  const uint32_t taken_max_;
+  uint32_t taken_max_;
   std::vector<uintptr_t> slots_;
   uint32_t free_head_ = kNone;
   uint32_t free_tail_ = kNone;

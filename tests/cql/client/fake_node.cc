@@ -326,6 +326,7 @@ void FakeNode::Handle(const std::shared_ptr<FakeConnection>& connection,
   request.connection = connection;
   request.stream = stream;
   request.opcode = frame.header.opcode;
+  request.flags = frame.header.flags;
   switch (frame.header.opcode) {
     case Opcode::kOptions:
       if (on_options && on_options(request)) return;

@@ -77,6 +77,7 @@ struct FakeRequest {
   std::shared_ptr<FakeConnection> connection;
   int16_t stream = 0;
   protocol::Opcode opcode = protocol::Opcode::kQuery;
+  uint8_t flags = 0;                                  // Of the frame.
   const FakeStatement* statement = nullptr;           // EXECUTE
   const protocol::ExecuteRequest* execute = nullptr;  // EXECUTE
   std::string_view text;                              // QUERY, PREPARE

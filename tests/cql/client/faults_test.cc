@@ -3,7 +3,7 @@
 #include <cstring>
 #include <random>
 
-#include "tests/cql/client/client_test_util.h"
+#include "tests/cql/client/holding_test.h"
 
 namespace cql::testing {
 namespace {
@@ -13,33 +13,7 @@ using ioloop::Task;
 constexpr StatementOptions kIdempotent{.idempotent = true};
 constexpr StatementOptions kNotIdempotent{};
 
-class FaultsTest : public ClientTest {
- protected:
-  // A request that the node keeps for later, with what it asked.
-  struct Held {
-    FakeRequest request;
-    int64_t key;
-    void Answer() const {
-      request.connection->Reply(
-          request.stream, protocol::Opcode::kResult,
-          RowsBody(SelectStatement().results, false,
-                   {{Bigint(key), absl::StrCat("v", key)}}));
-    }
-  };
-  void HoldAll(FakeNode* node) {
-    node->on_execute = [this](const FakeRequest& request) {
-      held_.push_back({request, request.key()});
-      return true;
-    };
-  }
-  RequestOptions Within(absl::Duration timeout) {
-    RequestOptions options;
-    options.deadline = loop_->now() + timeout;
-    return options;
-  }
-
-  std::vector<Held> held_;
-};
+class FaultsTest : public HoldingTest {};
 
 // A hundred thousand requests; each tenth is answered only after its caller
 // has left, all in random order. Every answer must be for the key asked.
