@@ -1,8 +1,15 @@
 #include "cql/rows.h"
 
+#include "cql/internal/status_util.h"
 #include "cql/protocol/codec.h"
+#include "cql/row_as.h"
 
 namespace cql {
+
+absl::Status internal::WrongFieldCount(size_t fields, size_t columns) {
+  return absl::InvalidArgumentError(Cat(
+      "a struct of ", fields, " fields does not take ", columns, " columns"));
+}
 
 Rows Rows::Share() const {
   Rows rows;
