@@ -47,6 +47,9 @@ ABSL_FLAG(absl::Duration, cql_startup_timeout, absl::Minutes(1),
           "How long a store that does not answer is tried at start.");
 ABSL_FLAG(uint32_t, cql_in_flight_max, 4096,
           "Most requests in flight on a connection to the store, up to 32768.");
+ABSL_FLAG(uint32_t, cql_in_flight_min, 64,
+          "Fewest requests in flight that a node is cut down to when it is "
+          "overloaded; cql_in_flight_max or more: it is not cut.");
 ABSL_FLAG(uint32_t, cql_queued_max, 16384,
           "Most requests that wait for a place in flight; more are refused.");
 ABSL_FLAG(uint32_t, cql_orphans_max, 1024,
@@ -320,6 +323,7 @@ const FlagGroup kStoreFlags = {"Store",
                                 "cql_request_timeout",
                                 "cql_startup_timeout",
                                 "cql_in_flight_max",
+                                "cql_in_flight_min",
                                 "cql_queued_max",
                                 "cql_orphans_max",
                                 "cql_reconnect_min",

@@ -24,6 +24,7 @@ ABSL_DECLARE_FLAG(absl::Duration, cql_connect_timeout);
 ABSL_DECLARE_FLAG(absl::Duration, cql_request_timeout);
 ABSL_DECLARE_FLAG(absl::Duration, cql_startup_timeout);
 ABSL_DECLARE_FLAG(uint32_t, cql_in_flight_max);
+ABSL_DECLARE_FLAG(uint32_t, cql_in_flight_min);
 ABSL_DECLARE_FLAG(uint32_t, cql_queued_max);
 ABSL_DECLARE_FLAG(uint32_t, cql_orphans_max);
 ABSL_DECLARE_FLAG(absl::Duration, cql_reconnect_min);

@@ -185,6 +185,7 @@ absl::StatusOr<StoreOptions> GetStoreOptions() {
   session.connect_timeout = absl::GetFlag(FLAGS_cql_connect_timeout);
   session.request_timeout = absl::GetFlag(FLAGS_cql_request_timeout);
   session.in_flight_max = absl::GetFlag(FLAGS_cql_in_flight_max);
+  session.in_flight_min = absl::GetFlag(FLAGS_cql_in_flight_min);
   session.queued_max = absl::GetFlag(FLAGS_cql_queued_max);
   session.orphans_max = absl::GetFlag(FLAGS_cql_orphans_max);
   session.reconnect_min = absl::GetFlag(FLAGS_cql_reconnect_min);
@@ -238,6 +239,7 @@ absl::StatusOr<StoreOptions> GetStoreOptions() {
           .Time("cql_startup_timeout", options.startup_timeout,
                 absl::ZeroDuration())
           .Range("cql_in_flight_max", session.in_flight_max, 1, 32768)
+          .Range("cql_in_flight_min", session.in_flight_min, 1, 1 << 24)
           .Range("cql_queued_max", session.queued_max, 0, 1 << 24)
           .Range("cql_orphans_max", session.orphans_max, 1, 32768)
           .Time("cql_reconnect_min", session.reconnect_min)

@@ -34,6 +34,25 @@ void WriteByLabel(MetricsWriter& writer, const char* name, const char* help,
   }
 }
 
+// One bucket of metrics for each doubling, from 2 µs to about a minute.
+void WriteLatency(MetricsWriter& writer, const char* access,
+                  const cql::LatencyHistogram& latency) {
+  constexpr size_t kBuckets = cql::LatencyHistogram::kBuckets / 2;
+  std::array<double, kBuckets - 1> bounds;
+  std::array<uint64_t, kBuckets> counts;
+  for (size_t i = 0; i < kBuckets; ++i) {
+    counts[i] = latency.buckets()[2 * i] + latency.buckets()[2 * i + 1];
+    if (i < bounds.size()) {
+      bounds[i] =
+          static_cast<double>(cql::LatencyHistogram::EndNs(2 * i + 1)) * 1e-9;
+    }
+  }
+  writer.Histogram("ringplane_cql_latency_seconds",
+                   "From sending a request to the store to its result.",
+                   {Label{"access", access}}, bounds, counts,
+                   static_cast<double>(latency.sum_ns()) * 1e-9);
+}
+
 void CollectCql(const cql::SessionStats& stats, MetricsWriter& writer) {
   const cql::SessionCounters& c = stats.counters;
   writer.Counter("ringplane_cql_requests_total",
@@ -46,6 +65,7 @@ void CollectCql(const cql::SessionStats& stats, MetricsWriter& writer) {
                 {"invalid", c.invalid},
                 {"timeout", c.timeouts},
                 {"refused", c.refused},
+                {"hopeless", c.hopeless},
                 {"unroutable", c.unroutable},
                 {"lost", c.lost},
                 {"abandoned", c.abandoned},
@@ -54,6 +74,13 @@ void CollectCql(const cql::SessionStats& stats, MetricsWriter& writer) {
                "What else happened to a session.", "event",
                {{"queued", c.queued},
                 {"retry", c.retries},
+                {"retry_denied", c.retries_denied},
+                {"coalesced", c.coalesced},
+                {"overloaded", c.overloaded},
+                {"extra_sent", c.extra_sent},
+                {"extra_won", c.extra_won},
+                {"extra_denied", c.extra_denied},
+                {"extra_pause", c.extra_pauses},
                 {"prepare", c.prepares},
                 {"unprepared", c.unprepared},
                 {"late_answer", c.late_answers},
@@ -77,10 +104,25 @@ void CollectCql(const cql::SessionStats& stats, MetricsWriter& writer) {
   uint64_t waiting = 0;
   uint64_t orphans = 0;
   for (const cql::ShardStats& shard : stats.shards) {
+    const Label node{"node", shard.node};
+    writer.Counter("ringplane_cql_node_timeouts_total",
+                   "Requests to a node that it did not answer in time.", {node},
+                   Number(shard.timeouts));
+    writer.Counter("ringplane_cql_node_retries_total",
+                   "Requests sent to a node after another connection broke.",
+                   {node}, Number(shard.retries));
+    writer.Counter("ringplane_cql_node_reconnects_total",
+                   "Connections to a node beyond the first of each shard.",
+                   {node}, Number(shard.reconnects));
+    writer.Counter("ringplane_cql_node_limit_cuts_total",
+                   "Times a node was given less at once.", {node},
+                   Number(shard.limit_cuts));
     in_flight += shard.in_flight;
     waiting += shard.waiting;
     orphans += shard.orphans;
   }
+  WriteLatency(writer, "read", stats.latency[0]);
+  WriteLatency(writer, "write", stats.latency[1]);
   writer.Gauge("ringplane_cql_in_flight", "Requests in flight.", {},
                Number(in_flight));
   writer.Gauge("ringplane_cql_waiting", "Requests that wait for a place.", {},

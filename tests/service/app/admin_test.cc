@@ -69,7 +69,12 @@ TEST_F(AdminHandlerTest, ShowsTheMetrics) {
   server::Registry::Registration registration =
       registry_.AddCollector([](server::MetricsWriter& writer) {
         CollectProcess(writer);
-        CollectSnapshot({}, writer);
+        LoopSnapshot::Values values;
+        values.cql.latency[0].Record(5'000'000);
+        values.cql.shards.resize(2);
+        values.cql.shards[0].node = values.cql.shards[1].node = "10.0.0.1:9042";
+        values.cql.shards[0].timeouts = values.cql.shards[1].timeouts = 3;
+        CollectSnapshot(values, writer);
         ioloop::LoopStats stats;
         stats.CountTurn(5);
         CollectLoopStats(0, stats, writer);
@@ -78,6 +83,8 @@ TEST_F(AdminHandlerTest, ShowsTheMetrics) {
   EXPECT_EQ(response.status, 200);
   for (const char* line :
        {"process_resident_memory_bytes ", "ringplane_cql_requests_total 0",
+        "ringplane_cql_latency_seconds_count{access=\"read\"} 1",
+        "ringplane_cql_node_timeouts_total{node=\"10.0.0.1:9042\"} 6",
         "ringplane_loop_turns_total{loop=\"0\"} 1",
         "ringplane_loop_completions_total{loop=\"0\"} 5",
         "ringplane_loop_completions_per_turn_bucket{loop=\"0\",le=\"3\"} 0",

@@ -89,6 +89,7 @@ TEST_F(OptionsTest, DefaultsAreThoseOfTheLibraries) {
   ASSERT_TRUE(store.ok()) << store.status();
   EXPECT_TRUE(store->embedded());
   EXPECT_EQ(store->session.in_flight_max, cql::SessionOptions().in_flight_max);
+  EXPECT_EQ(store->session.in_flight_min, cql::SessionOptions().in_flight_min);
   EXPECT_EQ(store->session.frame_bytes_max,
             cql::SessionOptions().frame_bytes_max);
 
