@@ -258,6 +258,35 @@ TEST_F(OverloadTest, AServerThatSaysOverloadedIsGivenLess) {
   });
 }
 
+// Silence up to a deadline that was long enough is a sign, too.
+TEST_F(OverloadTest, AServerThatLetsRequestsTimeOutIsGivenLess) {
+  FakeNode* node = AddNode();
+  HoldAll(node);
+  SessionOptions options = Options();
+  options.in_flight_max = 8;
+  options.in_flight_min = 2;
+  Run(options, [&](Session* session) -> Task<void> {
+    auto select = co_await session->Prepare(std::string(kSelect), kIdempotent);
+    CO_ASSERT_OK(select);
+    CO_ASSERT_TRUE(
+        co_await Eventually([&] { return session->connections() == 3; }));
+    QuerySet queries(session, 100);
+    for (int64_t i = 0; i < 8; ++i) {
+      queries.Add([&] {
+        return session->Execute(Within(absl::Milliseconds(150)), **select, i);
+      });
+    }
+    for (size_t i = 0; i < queries.size(); ++i) {
+      absl::StatusOr<Rows> rows = co_await queries[i];
+      EXPECT_EQ(rows.status().code(), absl::StatusCode::kDeadlineExceeded);
+    }
+    EXPECT_EQ(session->stats().counters.overloaded, 8u);
+    EXPECT_EQ(session->stats().shards[0].in_flight_limit, 6u);
+    EXPECT_EQ(session->stats().shards[0].limit_cuts, 1u);
+  });
+  held_.clear();
+}
+
 // One shard that answers nothing keeps its own line full and nobody else's.
 TEST_F(OverloadTest, ASlowShardDoesNotFillTheLinesOfOthers) {
   constexpr uint32_t kSlow = 1;
