@@ -1,7 +1,8 @@
 // Servers that have too much to do: lines, limits and budgets.
 #include <algorithm>
 #include <map>
-#include <set>
+#include <utility>
+#include <vector>
 
 #include "cql/internal/adaptive_limit.h"
 #include "cql/internal/service_rate.h"
@@ -112,11 +113,10 @@ TEST_F(OverloadTest, TheLineIsServedByDeadlineAndThenByArrival) {
       });
       wanted.push_back(static_cast<int64_t>(i));
     }
-    std::stable_sort(wanted.begin() + 1, wanted.end(),
-                     [&](int64_t a, int64_t b) {
-                       return seconds[static_cast<size_t>(a)] <
-                              seconds[static_cast<size_t>(b)];
-                     });
+    std::sort(wanted.begin() + 1, wanted.end(), [&](int64_t a, int64_t b) {
+      return std::pair(seconds[static_cast<size_t>(a)], a) <
+             std::pair(seconds[static_cast<size_t>(b)], b);
+    });
     std::vector<int64_t> order;
     while (order.size() < seconds.size()) {
       CO_ASSERT_TRUE(co_await Eventually([&] { return held_.size() == 1; }));
