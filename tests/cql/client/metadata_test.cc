@@ -173,6 +173,8 @@ TEST_F(MetadataTest, ANodeThatLearnsTheExtensionTellsItsIdOnce) {
     CO_ASSERT_OK(all);
     Query before = session->Execute(**all, int64_t{1});
     CO_ASSERT_OK(co_await before);
+    CO_ASSERT_TRUE(
+        co_await Eventually([&] { return session->connections() == 3; }));
     node->options().metadata_id = true;
     node->KillConnections();
     CO_ASSERT_TRUE(co_await Eventually([&] {
