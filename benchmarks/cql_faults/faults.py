@@ -39,8 +39,7 @@ AFTER_S = 15  # Healed.
 QUEUE = 7
 COLUMNS = ("fault,client,repeat,read_write_errors,counter_errors,ops_before,"
            "ops_during,kept,longest_gap_s,last_error_after_onset_s,"
-           "last_error_after_heal_s,acknowledged,lost,foreign,counters,"
-           "wrong_counters").split(",")
+           "last_error_after_heal_s,acknowledged,lost,foreign,wrong_counters").split(",")
 
 
 def say(text):
@@ -67,7 +66,8 @@ class Cluster:
            env={**self.environment, **environment}, stdout=sys.stderr)
 
     def start(self):
-        self.run("start", self.jars, "-n", str(len(NODES)))
+        # A killed node must not forget what it has acknowledged.
+        self.run("start", self.jars, "-n", str(len(NODES)), BATCH="1")
         for statement in (
                 "CREATE KEYSPACE faults WITH replication = {'class': "
                 "'SimpleStrategy', 'replication_factor': 3}",
@@ -197,11 +197,10 @@ def run_one(cluster, fault, client, work):
     cluster.empty()
     path = work / "events"
     addresses = ",".join(f"127.0.0.{node}:{PORT}" for node in NODES)
-    log = open(work / f"{client}-{fault}.log", "w")
     load = subprocess.Popen([CLIENTS[client], addresses, str(WORKERS), path],
-                            stdout=subprocess.PIPE, stderr=log, text=True)
+                            stdout=subprocess.PIPE, text=True)
     if load.stdout.readline() != "ready\n":
-        raise RuntimeError(f"{client} did not start: see {log.name}")
+        raise RuntimeError(f"{client} did not start")
     try:
         time.sleep(BEFORE_S + 2)  # Two seconds to get warm.
         onset = time.time()
@@ -215,7 +214,7 @@ def run_one(cluster, fault, client, work):
         load.terminate()
         output = load.communicate()[0]
     if load.returncode != 0:
-        raise RuntimeError(f"{client} failed under {fault}: see {log.name}")
+        raise RuntimeError(f"{client} failed under {fault}")
     events = read_events(path)
     kinds = {}
     for event in events:
@@ -223,13 +222,11 @@ def run_one(cluster, fault, client, work):
             kinds[event.error] = kinds.get(event.error, 0) + 1
     for error, count in sorted(kinds.items(), key=lambda item: -item[1])[:5]:
         say(f"  {count} x {error[:200]}")
-    verdict = json.loads(output)
-    del verdict["lost_meanwhile"]
-    return {**judge(events, onset, healed), **verdict}
+    return {**judge(events, onset, healed), **json.loads(output)}
 
 
 def report(rows, faults, clients):
-    shown = [column for column in COLUMNS[3:] if column != "counters"]
+    shown = COLUMNS[3:]
     print("| fault | client | " + " | ".join(shown) + " |")
     print("|---" * (len(shown) + 2) + "|")
     for fault in faults:
@@ -248,7 +245,8 @@ def inside(options):
     sh("ip", "link", "set", "lo", "up")
     clients = [name for name, path in CLIENTS.items()
                if path.exists() and name in options.clients]
-    work = pathlib.Path(tempfile.mkdtemp())
+    # In memory, where a sync costs nothing: the disk is not what is measured.
+    work = pathlib.Path(tempfile.mkdtemp(dir="/dev/shm"))
     cluster = Cluster(work / "cluster")
     rows = []
     try:

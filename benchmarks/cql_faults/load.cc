@@ -1,7 +1,8 @@
-// The load that the faults are measured under: each worker in turn writes a row
-// of its own, reads one that was acknowledged, and adds one to its counter.
+// The load that the faults are measured under. A worker writes a row of its own
+// and reads one that was acknowledged, in turn; every fourth worker instead
+// adds to counters, which servers delay and refuse for reasons of their own.
 //
-//   cql_faults ADDRESS[,ADDRESS...] WORKERS EVENTS
+//   cql_faults_load ADDRESS[,ADDRESS...] WORKERS EVENTS
 //
 // Every operation is a line of the file EVENTS: when it ended (µs since 1970),
 // its kind (w, r or c), how long it took (µs), and `ok` or its error. SIGTERM
@@ -9,6 +10,7 @@
 // JSON tells what became of it.
 #include <signal.h>
 
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -51,12 +53,12 @@ struct Statements {
   const cql::PreparedStatement* count = nullptr;
 };
 
-// What one worker did.
-struct Account {
-  int64_t worker = 0;
-  std::vector<int64_t> acknowledged;  // Keys.
-  int64_t attempts = 0;               // Of the counter.
-  int64_t added = 0;                  // Acknowledged.
+constexpr int64_t kCounters = 8;
+
+// How often one counter was added to.
+struct Counter {
+  int64_t attempts = 0;
+  int64_t acknowledged = 0;
 };
 
 // Of the whole load.
@@ -64,6 +66,8 @@ struct Load {
   cql::Session* session = nullptr;
   Statements statements;
   FILE* events = nullptr;
+  std::vector<int64_t> acknowledged;  // Keys of rows.
+  std::array<Counter, kCounters> counters;
   bool stop = false;
   int64_t foreign = 0;  // Answers that are another query's.
   int64_t lost = 0;     // Acknowledged rows that a later read did not find.
@@ -106,34 +110,39 @@ ioloop::Task<absl::Status> Read(Load* load, int64_t key) {
   co_return absl::OkStatus();
 }
 
-ioloop::Task<absl::Status> Add(Load* load, int64_t worker) {
-  cql::Query query = load->session->Execute(*load->statements.add, worker);
+ioloop::Task<absl::Status> Add(Load* load, int64_t id) {
+  cql::Query query = load->session->Execute(*load->statements.add, id);
   absl::StatusOr<cql::Rows> rows = co_await query;
   co_return rows.status();
 }
 
-ioloop::Task<void> Work(Load* load, Account* account) {
+ioloop::Task<void> WriteAndRead(Load* load, int64_t worker) {
   absl::BitGen random;
   for (int64_t number = 0; !load->stop; ++number) {
-    const int64_t key = Key(account->worker, number);
+    const int64_t key = Key(worker, number);
     absl::Time begin = absl::Now();
     absl::Status status = co_await Write(load, key);
     Record(load, 'w', begin, status);
-    if (status.ok()) account->acknowledged.push_back(key);
-
-    if (!account->acknowledged.empty() && !load->stop) {
-      const size_t chosen =
-          absl::Uniform(random, size_t{0}, account->acknowledged.size());
-      begin = absl::Now();
-      status = co_await Read(load, account->acknowledged[chosen]);
-      Record(load, 'r', begin, status);
-    }
-    if (load->stop) break;
-    ++account->attempts;
+    if (status.ok()) load->acknowledged.push_back(key);
+    if (load->stop || load->acknowledged.empty()) continue;
+    const size_t chosen =
+        absl::Uniform(random, size_t{0}, load->acknowledged.size());
     begin = absl::Now();
-    status = co_await Add(load, account->worker);
+    status = co_await Read(load, load->acknowledged[chosen]);
+    Record(load, 'r', begin, status);
+  }
+}
+
+ioloop::Task<void> Count(Load* load) {
+  absl::BitGen random;
+  while (!load->stop) {
+    const int64_t id = absl::Uniform(random, int64_t{0}, kCounters);
+    Counter* counter = &load->counters[static_cast<size_t>(id)];
+    ++counter->attempts;
+    const absl::Time begin = absl::Now();
+    absl::Status status = co_await Add(load, id);
     Record(load, 'c', begin, status);
-    if (status.ok()) ++account->added;
+    if (status.ok()) ++counter->acknowledged;
   }
 }
 
@@ -147,10 +156,10 @@ ioloop::Task<absl::Status> ReadBack(Load* load, int64_t key) {
   co_return status;
 }
 
-ioloop::Task<absl::StatusOr<int64_t>> Count(Load* load, int64_t worker) {
+ioloop::Task<absl::StatusOr<int64_t>> ReadCounter(Load* load, int64_t id) {
   absl::Status status;
   for (int attempt = 0; attempt < 20; ++attempt) {
-    cql::Query query = load->session->Execute(*load->statements.count, worker);
+    cql::Query query = load->session->Execute(*load->statements.count, id);
     absl::StatusOr<cql::Rows> rows = co_await query;
     int64_t count = 0;
     if (!rows.ok()) {
@@ -164,27 +173,29 @@ ioloop::Task<absl::StatusOr<int64_t>> Count(Load* load, int64_t worker) {
   co_return status;
 }
 
-ioloop::Task<absl::Status> Verify(Load* load, std::vector<Account>* accounts) {
-  int64_t acknowledged = 0;
-  int64_t wrong_counters = 0;
-  const int64_t lost_meanwhile = std::exchange(load->lost, 0);
-  for (const Account& account : *accounts) {
-    for (const int64_t key : account.acknowledged) {
-      absl::Status status = co_await ReadBack(load, key);
-      if (!status.ok()) co_return status;
-      ++acknowledged;
-    }
-    absl::StatusOr<int64_t> count = co_await Count(load, account.worker);
+ioloop::Task<absl::Status> Verify(Load* load) {
+  load->lost = 0;
+  for (const int64_t key : load->acknowledged) {
+    absl::Status status = co_await ReadBack(load, key);
+    if (!status.ok()) co_return status;
+  }
+  int wrong = 0;
+  for (int64_t id = 0; id < kCounters; ++id) {
+    const Counter& counter = load->counters[static_cast<size_t>(id)];
+    absl::StatusOr<int64_t> count = co_await ReadCounter(load, id);
     if (!count.ok()) co_return count.status();
-    if (*count < account.added || *count > account.attempts) ++wrong_counters;
+    if (*count >= counter.acknowledged && *count <= counter.attempts) continue;
+    ++wrong;
+    std::fprintf(stderr, "counter %d is %lld: %lld acknowledged, %lld tried\n",
+                 static_cast<int>(id), static_cast<long long>(*count),
+                 static_cast<long long>(counter.acknowledged),
+                 static_cast<long long>(counter.attempts));
   }
   std::printf(
-      "{\"acknowledged\": %lld, \"lost\": %lld, \"lost_meanwhile\": %lld, "
-      "\"foreign\": %lld, \"counters\": %zu, \"wrong_counters\": %lld}\n",
-      static_cast<long long>(acknowledged), static_cast<long long>(load->lost),
-      static_cast<long long>(lost_meanwhile),
-      static_cast<long long>(load->foreign), accounts->size(),
-      static_cast<long long>(wrong_counters));
+      "{\"acknowledged\": %zu, \"lost\": %lld, \"foreign\": %lld, "
+      "\"wrong_counters\": %d}\n",
+      load->acknowledged.size(), static_cast<long long>(load->lost),
+      static_cast<long long>(load->foreign), wrong);
   co_return absl::OkStatus();
 }
 
@@ -228,18 +239,16 @@ ioloop::Task<absl::Status> RunLoad(ioloop::Loop* loop, cql::Session* session,
   auto signals = ioloop::SignalSet::Create(loop, {SIGTERM});
   if (!signals.ok()) co_return signals.status();
 
-  std::vector<Account> accounts(static_cast<size_t>(workers));
   ioloop::TaskGroup group;
-  for (size_t i = 0; i < accounts.size(); ++i) {
-    accounts[i].worker = static_cast<int64_t>(i);
-    group.Spawn(Work(&load, &accounts[i]));
+  for (int worker = 0; worker < workers; ++worker) {
+    group.Spawn(worker % 4 == 3 ? Count(&load) : WriteAndRead(&load, worker));
   }
   std::printf("ready\n");
   std::fflush(stdout);
   static_cast<void>(co_await (*signals)->Next());
   load.stop = true;
   co_await group.Join();
-  co_return co_await Verify(&load, &accounts);
+  co_return co_await Verify(&load);
 }
 
 ioloop::Task<absl::Status> Run(ioloop::Loop* loop, const char* addresses,
@@ -264,7 +273,7 @@ int main(int argc, char** argv) {
   if (argc != 4 || !absl::SimpleAtoi(argv[2], &workers) || workers < 1 ||
       workers > 255) {
     std::fprintf(stderr,
-                 "usage: cql_faults ADDRESS[,ADDRESS...] WORKERS "
+                 "usage: cql_faults_load ADDRESS[,ADDRESS...] WORKERS "
                  "EVENTS\n");
     return 2;
   }
@@ -280,7 +289,7 @@ int main(int argc, char** argv) {
   }
   std::fclose(events);
   if (!status.ok()) {
-    std::fprintf(stderr, "cql_faults: %s\n", status.ToString().c_str());
+    std::fprintf(stderr, "cql_faults_load: %s\n", status.ToString().c_str());
     return EXIT_FAILURE;
   }
   return EXIT_SUCCESS;

@@ -38,18 +38,21 @@ func rowValue(key int64) string {
 	return fmt.Sprintf("row %d of %d", key, uint64(key)*31)
 }
 
-type account struct {
-	acknowledged    []int64
-	attempts, added int64
+const counters = 8
+
+type counter struct {
+	attempts, acknowledged atomic.Int64
 }
 
 type load struct {
-	session *gocql.Session
-	lock    sync.Mutex
-	events  *bufio.Writer
-	stop    atomic.Bool
-	lost    atomic.Int64
-	foreign atomic.Int64
+	session      *gocql.Session
+	lock         sync.Mutex // Of events and acknowledged.
+	events       *bufio.Writer
+	acknowledged []int64
+	counters     [counters]counter
+	stop         atomic.Bool
+	lost         atomic.Int64
+	foreign      atomic.Int64
 }
 
 func (l *load) record(kind string, begin time.Time, err error) {
@@ -78,29 +81,49 @@ func (l *load) read(key int64) error {
 	return err
 }
 
-func (l *load) work(worker int64, a *account) {
+func (l *load) acknowledge(key int64) {
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	l.acknowledged = append(l.acknowledged, key)
+}
+
+func (l *load) someKey() (int64, bool) {
+	l.lock.Lock()
+	defer l.lock.Unlock()
+	if len(l.acknowledged) == 0 {
+		return 0, false
+	}
+	return l.acknowledged[rand.Intn(len(l.acknowledged))], true
+}
+
+func (l *load) writeAndRead(worker int64) {
 	for number := int64(0); !l.stop.Load(); number++ {
 		key := rowKey(worker, number)
 		begin := time.Now()
 		err := l.session.Query(writeRow, key, rowValue(key)).Idempotent(true).Exec()
 		l.record("w", begin, err)
 		if err == nil {
-			a.acknowledged = append(a.acknowledged, key)
+			l.acknowledge(key)
 		}
-		if len(a.acknowledged) > 0 && !l.stop.Load() {
-			begin = time.Now()
-			err = l.read(a.acknowledged[rand.Intn(len(a.acknowledged))])
-			l.record("r", begin, err)
+		key, ok := l.someKey()
+		if !ok || l.stop.Load() {
+			continue
 		}
-		if l.stop.Load() {
-			return
-		}
-		a.attempts++
 		begin = time.Now()
-		err = l.session.Query(addOne, worker).Exec()
+		err = l.read(key)
+		l.record("r", begin, err)
+	}
+}
+
+func (l *load) count() {
+	for !l.stop.Load() {
+		id := rand.Intn(counters)
+		l.counters[id].attempts.Add(1)
+		begin := time.Now()
+		err := l.session.Query(addOne, int64(id)).Exec()
 		l.record("c", begin, err)
 		if err == nil {
-			a.added++
+			l.counters[id].acknowledged.Add(1)
 		}
 	}
 }
@@ -116,29 +139,31 @@ func patiently(what func() error) {
 	log.Fatal(err)
 }
 
-func (l *load) verify(accounts []account) {
-	result := map[string]int64{"lost_meanwhile": l.lost.Swap(0),
-		"counters": int64(len(accounts)), "wrong_counters": 0, "acknowledged": 0}
-	for worker, a := range accounts {
-		for _, key := range a.acknowledged {
-			patiently(func() error { return l.read(key) })
-			result["acknowledged"]++
-		}
-		var count int64
+func (l *load) verify() {
+	l.lost.Store(0)
+	for _, key := range l.acknowledged {
+		patiently(func() error { return l.read(key) })
+	}
+	wrong := 0
+	for id := range l.counters {
+		c := &l.counters[id]
+		var n int64
 		patiently(func() error {
-			err := l.session.Query(readCount, int64(worker)).Scan(&count)
+			err := l.session.Query(readCount, int64(id)).Scan(&n)
 			if errors.Is(err, gocql.ErrNotFound) {
 				return nil
 			}
 			return err
 		})
-		if count < a.added || count > a.attempts {
-			result["wrong_counters"]++
+		if n < c.acknowledged.Load() || n > c.attempts.Load() {
+			wrong++
+			log.Printf("counter %d is %d: %d acknowledged, %d tried", id, n,
+				c.acknowledged.Load(), c.attempts.Load())
 		}
 	}
-	result["lost"] = l.lost.Load()
-	result["foreign"] = l.foreign.Load()
-	text, _ := json.Marshal(result)
+	text, _ := json.Marshal(map[string]int64{
+		"acknowledged": int64(len(l.acknowledged)), "lost": l.lost.Load(),
+		"foreign": l.foreign.Load(), "wrong_counters": int64(wrong)})
 	fmt.Println(string(text))
 }
 
@@ -183,13 +208,16 @@ func main() {
 	defer session.Close()
 
 	l := load{session: session, events: bufio.NewWriter(events)}
-	accounts := make([]account, workers)
 	var group sync.WaitGroup
-	for i := range accounts {
+	for i := range workers {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			l.work(int64(i), &accounts[i])
+			if i%4 == 3 {
+				l.count()
+			} else {
+				l.writeAndRead(int64(i))
+			}
 		}()
 	}
 	stop := make(chan os.Signal, 1)
@@ -200,5 +228,5 @@ func main() {
 	group.Wait()
 	l.events.Flush()
 	events.Close()
-	l.verify(accounts)
+	l.verify()
 }
