@@ -37,6 +37,15 @@ constexpr std::array<std::string_view, 8> kPlainAuthenticators = {
 // Beyond this a node's number of shards is not believed.
 constexpr uint32_t kShardsMax = 4096;
 
+// How long a server may owe answers before it is asked whether it lives.
+constexpr absl::Duration kOwedMax = absl::Milliseconds(500);
+
+// At least one.
+uint32_t Ticks(absl::Duration duration) {
+  return static_cast<uint32_t>(
+      std::clamp<int64_t>(duration / Connection::kTick, 1, 1 << 30));
+}
+
 void KeepAlive(int fd) {
   const int on = 1, idle_s = 30, interval_s = 10, probes = 3;
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
@@ -310,6 +319,7 @@ void Connection::OnBytes(const absl::Status& received, std::string_view bytes) {
     return;
   }
   heard_ = true;
+  responsive_ = true;
   reader_.Feed(bytes);
   protocol::Frame frame;
   while (reader_.Next(&frame)) {
@@ -419,14 +429,15 @@ void Connection::Tick() {
     return;
   }
   silent_ticks_ = heard_ ? 0 : silent_ticks_ + 1;
+  const bool owed = !heard_ && streams_.taken() + streams_.orphans() > 0;
+  owed_ticks_ = owed ? owed_ticks_ + 1 : 0;
   heard_ = false;
+  responsive_ = owed_ticks_ <= Ticks(context_->options->unresponsive_after);
   // Room may also come from bytes that left.
   ServeLine();
-  const auto interval_ticks = static_cast<uint32_t>(std::clamp<int64_t>(
-      absl::ToInt64Seconds(context_->options->heartbeat_interval), 1, 1 << 20));
-  const bool owed = streams_.taken() > 0 && silent_ticks_ > 0;
   if (probe_.pending || streams_.exhausted() ||
-      (!owed && silent_ticks_ < interval_ticks)) {
+      (owed_ticks_ < Ticks(kOwedMax) &&
+       silent_ticks_ < Ticks(context_->options->heartbeat_interval))) {
     return;
   }
   probe_.pending = true;

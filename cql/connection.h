@@ -189,7 +189,13 @@ class Connection {
   void set_metrics(ShardMetrics* metrics) { metrics_ = metrics; }
 
   uint32_t in_flight() const { return streams_.taken(); }
-  size_t load() const { return streams_.taken() + line_.size(); }
+  // What is in flight and in line; far more while it is unresponsive.
+  size_t load() const {
+    return streams_.taken() + line_.size() +
+           (responsive_ ? 0 : kUnresponsiveLoad);
+  }
+  // False while answers are owed and nothing has come for `unresponsive_after`.
+  bool responsive() const { return responsive_; }
   uint32_t orphans() const { return streams_.orphans(); }
 
   // Sends nothing new; breaks with `why` once nothing is in flight, or at
@@ -197,8 +203,9 @@ class Connection {
   void Retire(absl::Time deadline);
   bool retiring() const { return retiring_; }
 
-  // Once a second: asks a silent server whether it lives, and breaks the
-  // connection if it does not say so in time.
+  // Every kTick: looks whether the server responds, asks a silent one whether
+  // it lives, and breaks the connection if it does not say so in time.
+  static constexpr absl::Duration kTick = absl::Milliseconds(100);
   void Tick();
 
   // Breaks the connection: its requests end with `why`.
@@ -229,6 +236,8 @@ class Connection {
     Chunk chunk;
   };
 
+  // More than can be in flight and in line.
+  static constexpr size_t kUnresponsiveLoad = size_t{1} << 40;
   // Unsent bytes above which requests wait in line.
   static constexpr size_t kQueuedBytesMax = 4 << 20;
 
@@ -270,7 +279,9 @@ class Connection {
   bool retiring_ = false;
   bool worn_out_ = false;
   bool heard_ = true;  // Bytes came since the last tick.
+  bool responsive_ = true;
   uint32_t silent_ticks_ = 0;
+  uint32_t owed_ticks_ = 0;  // Of those, how long answers have been owed.
   absl::Time retire_at_ = absl::InfiniteFuture();
   Probe probe_{this};
   absl::Status status_;

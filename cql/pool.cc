@@ -50,7 +50,8 @@ void NodePool::Hurry() {
 ioloop::Task<void> NodePool::Drain(absl::Time deadline) {
   draining_ = true;
   const auto busy = [](const std::unique_ptr<Connection>& connection) {
-    return connection != nullptr && connection->load() > 0;
+    return connection != nullptr &&
+           connection->in_flight() + connection->line().size() > 0;
   };
   const auto any_busy = [&] {
     return std::any_of(
@@ -150,6 +151,7 @@ void NodePool::AddStats(SessionStats* stats) const {
     shard.for_writes = i % 2 == 1;
     if (const Connection* connection = slots_[i].connection.get()) {
       shard.open = true;
+      shard.responsive = connection->responsive();
       shard.in_flight = connection->in_flight();
       shard.waiting = static_cast<uint32_t>(connection->line().size());
       shard.in_flight_limit = connection->in_flight_limit();

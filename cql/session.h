@@ -84,9 +84,13 @@ struct SessionOptions {
   // Largest request and largest answer.
   uint32_t frame_bytes_max = 64 << 20;
   // A connection that was silent this long is asked whether it lives, one with
-  // requests in flight after a second; no answer in time ends it.
+  // requests in flight after half a second; no answer in time ends it.
   absl::Duration heartbeat_interval = absl::Seconds(30);
-  absl::Duration heartbeat_timeout = absl::Seconds(5);
+  absl::Duration heartbeat_timeout = absl::Seconds(2);
+  // A connection that owes answers and was silent this long gets requests only
+  // when no other replica can be asked, until it is heard again. In steps of
+  // 100 ms.
+  absl::Duration unresponsive_after = absl::Milliseconds(200);
   // Topology and schema events are gathered for this long, then read once.
   absl::Duration event_window = absl::Seconds(1);
   // Tablets (ScyllaDB) whose place is remembered, about 64 bytes each. Past it

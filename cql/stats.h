@@ -63,6 +63,7 @@ struct ShardStats {
   uint32_t shard = 0;
   bool for_writes = false;
   bool open = false;
+  bool responsive = true;  // See SessionOptions::unresponsive_after.
   uint32_t in_flight = 0;
   uint32_t in_flight_limit = 0;  // See SessionOptions::in_flight_min.
   uint32_t waiting = 0;
@@ -103,7 +104,7 @@ struct SessionStats {
   SessionCounters counters;
   size_t connections = 0;
   size_t nodes = 0;
-  size_t tablets = 0;  // Known now.
+  size_t tablets = 0;              // Known now.
   std::vector<ShardStats> shards;  // One for reads and one for writes each.
   // Of all shards: for reads, for writes.
   std::array<LatencyHistogram, 2> latency;

@@ -37,6 +37,7 @@
 namespace {
 
 constexpr absl::Duration kTimeout = absl::Seconds(2);
+constexpr absl::Duration kSlow = absl::Milliseconds(250);
 
 // The first byte of a row's key is its worker's number.
 int64_t Key(int64_t worker, int64_t number) { return worker << 40 | number; }
@@ -206,13 +207,19 @@ ioloop::Task<absl::Status> PrepareAll(cql::Session* session,
     const char* text;
     cql::StatementOptions options;
   };
+  // Another node is asked when the first one takes long.
+  cql::SpeculationOptions speculation;
+  speculation.extra_max = 1;
+  speculation.delay = kSlow;
   const Wanted wanted[] = {
       {&statements->write,
        "INSERT INTO faults.rows (key, value) VALUES (?, ?)",
-       {.access = cql::Access::kWrite, .idempotent = true}},
+       {.access = cql::Access::kWrite,
+        .idempotent = true,
+        .speculation = speculation}},
       {&statements->read,
        "SELECT key, value FROM faults.rows WHERE key = ?",
-       {.idempotent = true}},
+       {.idempotent = true, .speculation = speculation}},
       {&statements->add,
        "UPDATE faults.counters SET n = n + 1 WHERE id = ?",
        {.access = cql::Access::kWrite}},

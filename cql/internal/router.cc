@@ -5,6 +5,13 @@
 #include "absl/random/random.h"
 
 namespace cql::internal {
+namespace {
+
+bool IsResponsive(const Router::Choice& choice) {
+  return choice.connection != nullptr && choice.connection->responsive();
+}
+
+}  // namespace
 
 Router::Router(size_t tablets_max)
     : topology_(std::make_unique<Topology>()),
@@ -120,14 +127,15 @@ Router::Choice Router::Choose(const Query& query) {
     const bool in_order = query.statement_->lightweight_transaction_;
     if (near_pools_ == pools_.size() && wish.avoid == nullptr && !in_order) {
       const Choice choice = TwoOfRing(*query.statement_, wish);
-      if (__builtin_expect(choice.connection != nullptr, 1)) return choice;
+      if (__builtin_expect(IsResponsive(choice), 1)) return choice;
     }
     Targets targets;
     FindReplicas(*query.statement_, wish, in_order, &targets);
     Choice choice =
         in_order ? First(targets.near(), wish) : LessBusy(targets.near(), wish);
-    if (choice.connection != nullptr) return choice;
-    choice = LessBusy(targets.far(), wish);
+    if (IsResponsive(choice)) return choice;
+    const Choice far = LessBusy(targets.far(), wish);
+    if (IsResponsive(far) || choice.connection == nullptr) choice = far;
     if (choice.connection != nullptr) return choice;
   }
   return Any(wish);
@@ -177,12 +185,14 @@ Connection* Router::ConnectionTo(const Target& target, const Wish& wish) {
 
 Router::Choice Router::First(std::span<const Target> targets,
                              const Wish& wish) {
+  Choice first;
   for (const Target& target : targets) {
-    if (Connection* connection = ConnectionTo(target, wish)) {
-      return {target.node, connection};
-    }
+    Connection* const connection = ConnectionTo(target, wish);
+    if (connection == nullptr) continue;
+    if (connection->responsive()) return {target.node, connection};
+    if (first.connection == nullptr) first = {target.node, connection};
   }
-  return {};
+  return first;
 }
 
 Router::Choice Router::LessBusy(std::span<Target> targets, const Wish& wish) {

@@ -31,7 +31,8 @@ namespace cql::internal {
 // fewer requests in flight and in line is taken ("power of two choices").
 // Light-weight transactions go to the replicas in the order of the ring
 // instead, whatever their rack: those on one row contend least at one replica.
-// When no replica can be reached any node will do: it passes the request on.
+// A connection that does not respond comes after all that do. When no replica
+// can be reached any node will do: it passes the request on.
 //
 // A node that a request is to avoid is taken only when there is no other.
 class Router {

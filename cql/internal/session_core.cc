@@ -17,7 +17,6 @@
 namespace cql::internal {
 namespace {
 
-constexpr absl::Duration kTick = absl::Seconds(1);
 constexpr int kPrepareAttempts = 3;
 
 absl::Status Check(const StatementOptions& options) {
@@ -96,7 +95,7 @@ ioloop::Task<absl::Status> SessionCore::Connect() {
   }
   absl::Status started = co_await control_.Start();
   if (!started.ok()) co_return started;
-  tick_.Arm(loop_->now() + kTick);
+  tick_.Arm(loop_->now() + Connection::kTick);
 
   // A reading of the topology meanwhile may add and remove pools: wait for
   // each by its number.
@@ -148,7 +147,7 @@ void SessionCore::OnTick(ioloop::Timer* timer) {
   SessionCore* core = static_cast<TickTimer*>(timer)->core;
   for (NodePool* pool : core->router_.pools()) pool->Tick();
   core->control_.Tick();
-  timer->Arm(core->loop_->now() + kTick);
+  timer->Arm(core->loop_->now() + Connection::kTick);
 }
 
 // --- The path of a query ---------------------------------------------------

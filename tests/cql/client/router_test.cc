@@ -81,6 +81,54 @@ TEST_F(RouterTest, AReplicaThatDoesNotAnswerIsAskedNoMore) {
   });
 }
 
+// Although it has less to do than the others.
+TEST_F(RouterTest, AReplicaThatFellSilentComesLast) {
+  std::vector<FakeRequest> held;
+  for (auto& node : nodes_) {
+    node->on_execute = [&](const FakeRequest& request) {
+      held.push_back(request);
+      return true;
+    };
+  }
+  Run([&](Session* session) -> Task<void> {
+    CO_ASSERT_TRUE(co_await AllConnected(session));
+    auto select = co_await session->Prepare(std::string(kSelect), kIdempotent);
+    CO_ASSERT_OK(select);
+    QuerySet queries(session, 1000);
+    const auto add = [&](size_t count) {
+      for (size_t i = 0; i < count; ++i) {
+        queries.Add([&] { return session->Execute(**select, int64_t{7}); });
+      }
+    };
+    const auto silent = [&](const ShardStats& shard) {
+      return !shard.for_writes && !shard.responsive;
+    };
+    add(1);
+    CO_ASSERT_TRUE(co_await Eventually([&] {
+      const SessionStats stats = session->stats();
+      return std::count_if(stats.shards.begin(), stats.shards.end(), silent) ==
+             1;
+    }));
+    const std::vector<int> before = Executes();
+    add(100);
+    CO_ASSERT_TRUE(co_await Eventually([&] { return held.size() == 101; }));
+    const std::vector<int> after = Executes();
+    for (size_t i = 0; i < before.size(); ++i) {
+      EXPECT_EQ(before[i] == 1, after[i] == 1) << i;
+    }
+    for (auto& node : nodes_) node->on_execute = nullptr;
+    for (const FakeRequest& request : held) {
+      request.connection->ReplyVoid(request.stream);
+    }
+    for (size_t i = 0; i < queries.size(); ++i) {
+      CO_ASSERT_OK(co_await queries[i]);
+    }
+    const SessionStats stats = session->stats();
+    EXPECT_EQ(std::count_if(stats.shards.begin(), stats.shards.end(), silent),
+              0);
+  });
+}
+
 TEST_F(RouterTest, TheLocalRackIsAskedWhileItCanBe) {
   SessionOptions options = Options();
   options.local_rack = "rack2";
