@@ -245,10 +245,10 @@ TEST_F(RaceTest, OperationsOfAClosedFileEndOnItAndNotOnItsSuccessor) {
   while (files < races && !HasFailure()) {
     std::unique_ptr<Reused>& slot = slots[random.Below(kSlots)];
     if (slot != nullptr) {
-      // Its operations still wait. A bad kernel may not have taken them yet;
-      // then they would be the successor's.
       if (slot->pair.near >= 0) {
-        if (KernelIsBad()) Turn();
+        // Handed over, its operations wait: before, they would be of whatever
+        // the number stands for then.
+        Turn();
         last_closed = slot->pair.TakeNear();
         if (random.Below(4) == 0) {
           close(last_closed);
