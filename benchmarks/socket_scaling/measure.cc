@@ -151,6 +151,7 @@ void Reporter::Report() const {
   if (totals.frame_bytes > 0) {
     line += " frame_bytes=" + std::to_string(totals.frame_bytes);
   }
+  line += totals.more;
   std::string latency;
   for (size_t i = 0; i < Histogram::kBuckets; ++i) {
     uint64_t count = 0;

@@ -92,6 +92,7 @@ class Reporter {
     uint64_t bytes = 0, events = 0, turns = 0, syscalls = 0;
     // Of the coroutine with which the program serves one socket.
     uint64_t frame_bytes = 0;
+    std::string more;  // Of one program: " name=number", each.
   };
   using Refresh = std::function<void(Totals*)>;
 

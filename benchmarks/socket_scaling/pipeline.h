@@ -29,15 +29,24 @@ class Pipeline {
     uint32_t connections;
     uint32_t in_flight;
     uint32_t message_bytes;
+    // Of an answer; 0: as long as a request.
+    uint32_t answer_bytes = 0;
+    // What each request is, but for its stream id; empty: made up.
+    std::string request;
   };
 
   explicit Pipeline(const Options& options)
       : options_(options),
         partial_(options.connections),
         requests_(options.in_flight),
-        request_(options.message_bytes, 'q') {
+        request_(options.request) {
+    if (options.answer_bytes == 0) {
+      options_.answer_bytes = options.message_bytes;
+    }
     if (options.message_bytes < kHeaderBytes) Die("a message has 9 bytes");
     if (options.in_flight > kInFlightMax) Die("too many requests in flight");
+    if (!request_.empty()) return;
+    request_.assign(options.message_bytes, 'q');
     const uint32_t body = options.message_bytes - kHeaderBytes;
     const char header[kHeaderBytes] = {4,
                                        0,
@@ -76,7 +85,7 @@ class Pipeline {
     void OnBytes(uint32_t connection, const char* data, size_t bytes) {
       counts_->events.Add(1);
       counts_->bytes.Add(bytes);
-      const uint32_t frame = pipeline_->options_.message_bytes;
+      const uint32_t frame = pipeline_->options_.answer_bytes;
       std::string& partial = pipeline_->partial_[connection];
       if (!partial.empty()) {
         const size_t missing = frame - partial.size();
@@ -100,7 +109,7 @@ class Pipeline {
     void OnFrame(uint32_t connection, const char* frame) {
       const uint32_t stream =
           static_cast<uint8_t>(frame[2]) << 8 | static_cast<uint8_t>(frame[3]);
-      if (frame[0] != 4 || stream >= pipeline_->requests_.size() ||
+      if ((frame[0] & 0x7f) != 4 || stream >= pipeline_->requests_.size() ||
           pipeline_->requests_[stream].connection != connection) {
         Die("an answer on the wrong connection");
       }

@@ -1,0 +1,1 @@
+../../../socket_scaling/peers/go/measure.go
