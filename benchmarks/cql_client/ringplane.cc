@@ -4,13 +4,13 @@
 //
 // Each request in flight is a coroutine that asks, waits, reads the ten columns
 // of the row and asks again. With --queries it ends after that many answers.
+#include <poll.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -84,6 +84,11 @@ ioloop::Task<> Connect(Client* client, uint16_t port) {
   client->loop->Stop();
 }
 
+bool SaidGo() {
+  pollfd input = {STDIN_FILENO, POLLIN, 0};
+  return poll(&input, 1, 0) > 0;
+}
+
 [[noreturn]] void Run(const socket_scaling::Args& args) {
   socket_scaling::Reporter reporter;
   auto loop = ioloop::Loop::Create({});
@@ -98,11 +103,10 @@ ioloop::Task<> Connect(Client* client, uint16_t port) {
   socket_scaling::Say("connected");
 
   // The pools fill until the study's next word.
-  std::thread([&client] {
-    socket_scaling::AwaitGo();
-    client.loop->Post([&client] { client.loop->Stop(); });
-  }).detach();
-  static_cast<void>((*loop)->Run());
+  while (!SaidGo()) {
+    static_cast<void>((*loop)->RunOnce(absl::Milliseconds(10)));
+  }
+  socket_scaling::AwaitGo();
   reporter.Start({&client.counts},
                  [&](socket_scaling::Reporter::Totals* totals) {
                    totals->turns = client.loop->stats().turns;

@@ -3,8 +3,9 @@
 // whole interface and needs Python's library to be there, but is never used
 // from Python here.
 //
-//   RINGPLANE_CPP_DRIVER=EXTENSION.so cpp-driver
-//     --port=P --in-flight=W --connections=N [--queries=N]
+//   cpp-driver --port=P --in-flight=W --connections=N [--queries=N]
+//
+// The extension is `cpp-driver.so` beside the program.
 //
 // One I/O thread; the callback of an answer reads the row and asks again, as
 // the driver's documentation does it.
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -87,13 +89,16 @@ struct Driver {
 Driver cass;
 
 void Load() {
-  const char* path = std::getenv("RINGPLANE_CPP_DRIVER");
-  if (path == nullptr) socket_scaling::Skip("the driver is not installed");
+  const std::string path =
+      std::filesystem::read_symlink("/proc/self/exe").string() + ".so";
+  // Its own libraries lie beside the file, not beside a link to it.
+  std::error_code missing;
+  const std::string file = std::filesystem::canonical(path, missing);
   // Functions of Python's that nobody calls are never looked for.
   if (dlopen("libpython3.11.so.1.0", RTLD_LAZY | RTLD_GLOBAL) == nullptr) {
     socket_scaling::Skip(dlerror());
   }
-  void* library = dlopen(path, RTLD_LAZY);
+  void* library = dlopen(file.c_str(), RTLD_LAZY);
   if (library == nullptr) socket_scaling::Skip(dlerror());
 #define CQL_CLIENT_FIND(result, name, parameters)                            \
   cass.name =                                                                \

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/metrics"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -61,10 +62,10 @@ func report() {
 	}
 	micros := func(t syscall.Timeval) int64 { return t.Sec*1e6 + t.Usec }
 	line := fmt.Sprintf(
-		"report clock_ns=%d user_us=%d system_us=%d sleeps=%d preemptions=%d bytes=%d events=%d",
+		"report clock_ns=%d user_us=%d system_us=%d sleeps=%d preemptions=%d bytes=%d events=%d allocations=%d",
 		time.Since(started).Nanoseconds(), micros(usage.Utime),
 		micros(usage.Stime), usage.Nvcsw, usage.Nivcsw, received.Load(),
-		events.Load())
+		events.Load(), allocated())
 	var buckets []string
 	for i := range latency {
 		if count := latency[i].Load(); count > 0 {
@@ -75,6 +76,13 @@ func report() {
 		line += " latency=" + strings.Join(buckets, ",")
 	}
 	say(line)
+}
+
+// allocated is the number of objects that the heap has given out.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 // setReset makes the end of a connection a reset: no port stays in TIME_WAIT.
