@@ -114,9 +114,10 @@ class Runner:
         if self.counter is None:
             self.counter = perf_counts()
         with tempfile.NamedTemporaryFile() as file:
-            environment = {
-                'LD_PRELOAD': str(self.options.alloc_count),
-                'RINGPLANE_ALLOC_COUNT': file.name}
+            environment = {}
+            if self.options.alloc_count.exists():
+                environment = {'LD_PRELOAD': self.options.alloc_count,
+                               'RINGPLANE_ALLOC_COUNT': file.name}
             with Pair(self, point, self.command(client, point),
                       environment) as pair:
                 pair.connect(client)
