@@ -66,8 +66,7 @@ class Rows {
   template <typename... T>
   absl::StatusOr<bool> ReadFirst(T*... out) const {
     if (empty()) return false;
-    const Iterator first = begin();
-    absl::Status status = (*first).Read(out...);
+    absl::Status status = view_.ReadFirst(out...);
     if (!status.ok()) return status;
     return true;
   }

@@ -124,6 +124,16 @@ absl::Status EncodeValue(Writer* writer, const ColumnType& type,
     writer->Bytes(text);
     return absl::OkStatus();
   } else {
+    if constexpr (internal::Integer<T>) {
+      // What almost every key is.
+      if (type.id == TypeId::kBigint && std::in_range<int64_t>(value)) {
+        if (char* p = writer->Extend(12)) {
+          StoreBig32(p, 8);
+          StoreBig64(p + 4, static_cast<uint64_t>(value));
+        }
+        return absl::OkStatus();
+      }
+    }
     const size_t mark = writer->BeginInt();
     absl::Status status = Codec<T>::Encode(writer, type, value);
     writer->FillLength(mark);

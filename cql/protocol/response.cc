@@ -73,8 +73,8 @@ void SkipColumns(Reader* reader, uint32_t flags, size_t count) {
   }
 }
 
-RowsMetadataView ReadRowsMetadata(Reader* reader) {
-  RowsMetadataView metadata;
+void ReadRowsMetadata(Reader* reader, RowsMetadataView* out) {
+  RowsMetadataView& metadata = *out;
   metadata.flags = static_cast<uint32_t>(reader->Int());
   const int32_t count = reader->Int();
   // Without columns in the frame the count stands for itself; Create() of
@@ -97,7 +97,6 @@ RowsMetadataView ReadRowsMetadata(Reader* reader) {
       metadata.columns = before.substr(0, before.size() - reader->remaining());
     }
   }
-  return metadata;
 }
 
 SchemaChange ReadSchemaChange(Reader* reader) {
@@ -332,14 +331,16 @@ absl::StatusOr<ColumnSpecs> RowsMetadataView::Columns() const {
 
 absl::StatusOr<ResultView> DecodeResult(std::string_view body) {
   Reader reader(body);
-  ResultView result;
+  // Filled where it is returned: it is large.
+  absl::StatusOr<ResultView> decoded{ResultView()};
+  ResultView& result = *decoded;
   const int32_t kind = reader.Int();
   result.kind = static_cast<ResultKind>(kind);
   switch (result.kind) {
     case ResultKind::kVoid:
       break;
     case ResultKind::kRows: {
-      result.metadata = ReadRowsMetadata(&reader);
+      ReadRowsMetadata(&reader, &result.metadata);
       const int32_t rows = reader.Int();
       if (rows < 0) reader.Fail("row count");
       result.row_count = static_cast<uint32_t>(rows);
@@ -355,12 +356,13 @@ absl::StatusOr<ResultView> DecodeResult(std::string_view body) {
       break;
     default:
       if (reader.ok()) {
-        return absl::InvalidArgumentError(
+        decoded = absl::InvalidArgumentError(
             absl::StrCat("RESULT of unknown kind ", kind));
+        return decoded;
       }
   }
-  if (!reader.ok()) return reader.status("RESULT");
-  return result;
+  if (!reader.ok()) decoded = reader.status("RESULT");
+  return decoded;
 }
 
 absl::StatusOr<PreparedView> DecodePrepared(std::string_view content,
@@ -379,7 +381,7 @@ absl::StatusOr<PreparedView> DecodePrepared(std::string_view content,
     prepared.partition_key_indexes.push_back(index);
   }
   prepared.bind_markers = ReadColumns(&reader, prepared.flags, columns);
-  prepared.result = ReadRowsMetadata(&reader);
+  ReadRowsMetadata(&reader, &prepared.result);
   if (!reader.ok()) return reader.status("RESULT Prepared");
   return prepared;
 }

@@ -4,17 +4,41 @@
 
 namespace cql::protocol {
 
-absl::Status RowView::NoColumn(size_t column) const {
-  return absl::InvalidArgumentError(absl::StrCat(
-      "column ", column, " of a row that has ", size_, " columns"));
+namespace {
+
+// Whether `content` is `cells` cells and nothing else: 0; -1 if it is less, 1
+// if it is more.
+int CompareToCells(std::string_view content, uint64_t cells) {
+  const char* cursor = content.data();
+  size_t left = content.size();
+  for (; cells != 0; --cells) {
+    if (left < 4) return -1;
+    const uint32_t size = LoadBig32(cursor);
+    cursor += 4;
+    left -= 4;
+    if (static_cast<int32_t>(size) <= 0) continue;
+    if (left < size) return -1;
+    cursor += size;
+    left -= size;
+  }
+  return left == 0 ? 0 : 1;
 }
 
-absl::Status RowView::InColumn(const absl::Status& status,
-                               size_t column) const {
-  return absl::Status(
-      status.code(),
-      absl::StrCat("column '", columns_[column].name, "': ", status.message()));
+}  // namespace
+
+namespace internal {
+
+absl::Status NoColumn(size_t column, size_t columns) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "column ", column, " of a row that has ", columns, " columns"));
 }
+
+absl::Status InColumn(const absl::Status& status, const ColumnSpec& column) {
+  return absl::Status(status.code(), absl::StrCat("column '", column.name,
+                                                  "': ", status.message()));
+}
+
+}  // namespace internal
 
 absl::StatusOr<RowsView> RowsView::Create(std::span<const ColumnSpec> columns,
                                           uint32_t row_count,
@@ -25,32 +49,17 @@ absl::StatusOr<RowsView> RowsView::Create(std::span<const ColumnSpec> columns,
         absl::StrCat("rows: ", content.size(), " bytes cannot hold ", row_count,
                      " rows of ", columns.size(), " columns"));
   }
-  const char* cursor = content.data();
-  const char* const end = cursor + content.size();
-  for (uint64_t i = 0; i < cells; ++i) {
-    if (end - cursor < 4) {
-      cursor = nullptr;
-      break;
-    }
-    const auto size = static_cast<int32_t>(LoadBig32(cursor));
-    cursor += 4;
-    if (size <= 0) continue;
-    if (end - cursor < size) {
-      cursor = nullptr;
-      break;
-    }
-    cursor += size;
+  const int compared = CompareToCells(content, cells);
+  if (compared != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rows: ", row_count, " rows of ", columns.size(),
+                     " columns ", compared < 0 ? "need more" : "leave some",
+                     " of the ", content.size(), " bytes"));
   }
-  if (cursor != end) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "rows: ", row_count, " rows of ", columns.size(), " columns ",
-        cursor == nullptr ? "need more" : "leave some", " of the ",
-        content.size(), " bytes"));
-  }
-  RowsView view;
-  view.columns_ = columns;
-  view.row_count_ = row_count;
-  view.content_ = content;
+  absl::StatusOr<RowsView> view{RowsView()};
+  view->columns_ = columns;
+  view->row_count_ = row_count;
+  view->content_ = content;
   return view;
 }
 

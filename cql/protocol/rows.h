@@ -22,6 +22,34 @@ namespace cql::protocol {
 
 using ColumnSpecs = std::vector<ColumnSpec>;
 
+namespace internal {
+
+// Errors that name a column.
+absl::Status NoColumn(size_t column, size_t columns);
+absl::Status InColumn(const absl::Status& status, const ColumnSpec& column);
+
+// Decodes; on failure false, and `*status` names the column. A status for each
+// value would cost as much as the value.
+template <typename T>
+[[gnu::always_inline]] inline bool ReadColumn(const ColumnSpec& column,
+                                              Cell cell, T* out,
+                                              absl::Status* status) {
+  absl::Status decoded = DecodeValue(column.type, cell, out);
+  if (__builtin_expect(decoded.ok(), 1)) return true;
+  *status = InColumn(decoded, column);
+  return false;
+}
+
+inline Cell TakeCell(const char** cursor) {
+  Cell cell;
+  cell.size = static_cast<int32_t>(LoadBig32(*cursor));
+  cell.data = *cursor + 4;
+  *cursor = cell.data + (cell.size > 0 ? cell.size : 0);
+  return cell;
+}
+
+}  // namespace internal
+
 // A row that RowsView gives while iterating: valid until the iterator moves or
 // goes.
 class RowView {
@@ -53,10 +81,11 @@ class RowView {
   }
   template <typename T>
   absl::Status Get(size_t column, T* out) const {
-    if (__builtin_expect(column >= size_, 0)) return NoColumn(column);
-    absl::Status status =
-        DecodeValue(columns_[column].type, cells_[column], out);
-    if (__builtin_expect(!status.ok(), 0)) return InColumn(status, column);
+    if (__builtin_expect(column >= size_, 0)) {
+      return internal::NoColumn(column, size_);
+    }
+    absl::Status status;
+    internal::ReadColumn(columns_[column], cells_[column], out, &status);
     return status;
   }
 
@@ -70,9 +99,6 @@ class RowView {
   }
 
  private:
-  absl::Status NoColumn(size_t column) const;
-  absl::Status InColumn(const absl::Status& status, size_t column) const;
-
   const ColumnSpec* columns_;
   const Cell* cells_;
   size_t size_;
@@ -102,6 +128,18 @@ class RowsView {
   // The encoded rows.
   std::string_view content() const { return content_; }
 
+  // The first columns of the first row, like RowView::Read(), for a result
+  // whose other rows do not matter. REQUIRES: !empty().
+  template <typename... T>
+  absl::Status ReadFirst(T*... out) const {
+    RINGPLANE_CHECK(row_count_ != 0, "no row");
+    const char* cursor = content_.data();
+    size_t column = 0;
+    absl::Status status;
+    static_cast<void>((ReadNext(&cursor, column++, out, &status) && ...));
+    return status;
+  }
+
   class Iterator {
    public:
     using value_type = RowView;
@@ -130,11 +168,7 @@ class RowsView {
    private:
     void Load() {
       const char* cursor = cursor_;
-      for (Cell& cell : cells_) {
-        cell.size = static_cast<int32_t>(LoadBig32(cursor));
-        cell.data = cursor += 4;
-        if (cell.size > 0) cursor += cell.size;
-      }
+      for (Cell& cell : cells_) cell = internal::TakeCell(&cursor);
       cursor_ = cursor;
     }
 
@@ -151,6 +185,17 @@ class RowsView {
   Iterator end() const { return Iterator(); }
 
  private:
+  template <typename T>
+  [[gnu::always_inline]] bool ReadNext(const char** cursor, size_t column,
+                                       T* out, absl::Status* status) const {
+    if (__builtin_expect(column < columns_.size(), 1)) {
+      return internal::ReadColumn(columns_[column], internal::TakeCell(cursor),
+                                  out, status);
+    }
+    *status = internal::NoColumn(column, columns_.size());
+    return false;
+  }
+
   std::span<const ColumnSpec> columns_;
   uint32_t row_count_ = 0;
   std::string_view content_;

@@ -15,6 +15,23 @@ uint64_t LoadLittle64(const char* p) {
   return value;
 }
 
+// Up to eight bytes as Cassandra takes the last ones: little-endian, but each
+// sign-extended, and so inverting all above it if it is negative.
+uint64_t LoadSigned(const char* p, size_t size) {
+  uint64_t value = 0;
+  if (size == 8) {
+    value = LoadLittle64(p);
+  } else {
+    for (size_t i = size; i > 0; --i) {
+      value = value << 8 | static_cast<uint8_t>(p[i - 1]);
+    }
+  }
+  constexpr uint64_t kOnes = 0x0101010101010101ULL;
+  // In each byte, how many of those below it are negative.
+  const uint64_t negative_below = ((value >> 7) & kOnes) * (kOnes << 8);
+  return value ^ ((negative_below & kOnes) * 0xff);
+}
+
 uint64_t RotateLeft(uint64_t value, int bits) {
   return (value << bits) | (value >> (64 - bits));
 }
@@ -65,20 +82,9 @@ int64_t Murmur3Token(std::string_view key) {
     h2 = (RotateLeft(h2, 31) + h1) * 5 + 0x38495ab5;
   }
 
-  // Where the original adds bytes, Cassandra adds Java's signed ones.
   const size_t tail = key.size() % 16;
-  uint64_t k1 = 0;
-  uint64_t k2 = 0;
-  const auto signed_byte = [data](size_t i) {
-    return static_cast<uint64_t>(
-        static_cast<int64_t>(static_cast<signed char>(data[i])));
-  };
-  for (size_t i = tail; i > 8; --i) k2 ^= signed_byte(i - 1) << ((i - 9) * 8);
-  if (tail > 8) h2 ^= MixSecond(k2);
-  for (size_t i = tail < 8 ? tail : 8; i > 0; --i) {
-    k1 ^= signed_byte(i - 1) << ((i - 1) * 8);
-  }
-  if (tail > 0) h1 ^= MixFirst(k1);
+  if (tail > 8) h2 ^= MixSecond(LoadSigned(data + 8, tail - 8));
+  if (tail > 0) h1 ^= MixFirst(LoadSigned(data, tail < 8 ? tail : 8));
 
   h1 ^= key.size();
   h2 ^= key.size();
@@ -110,8 +116,14 @@ std::optional<int64_t> TokenOfKey(
 
 std::optional<int64_t> TokenOfValues(std::string_view values,
                                      std::span<const uint16_t> key_indexes) {
-  absl::InlinedVector<std::string_view, 8> components;
   protocol::Reader reader(values);
+  if (key_indexes.size() == 1) {
+    protocol::Cell cell;
+    for (size_t i = 0; i <= key_indexes[0]; ++i) cell = reader.Bytes();
+    if (!reader.ok() || cell.null()) return std::nullopt;
+    return Murmur3Token(cell.bytes());
+  }
+  absl::InlinedVector<std::string_view, 8> components;
   size_t next = 0;  // The value at which the reader stands.
   for (const uint16_t index : key_indexes) {
     if (index < next) {

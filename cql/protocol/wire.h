@@ -137,7 +137,8 @@ class Reader {
 
  private:
   const char* Take(size_t count, const char* what) {
-    if (__builtin_expect(remaining() < count || failed_ != nullptr, 0)) {
+    // Nothing remains after a failure.
+    if (__builtin_expect(remaining() < count, 0)) {
       Fail(what);
       return nullptr;
     }

@@ -50,6 +50,23 @@ TEST(RowsTest, NameTheColumnThatCannotBeRead) {
             "column 2 of a row that has 2 columns");
 }
 
+TEST(RowsTest, GiveTheFirstRowWithoutAnIterator) {
+  const std::string content =
+      Bytes("00000004 00000001 00000003 'one' 00000004 00000002 ffffffff");
+  const absl::StatusOr<RowsView> rows = RowsView::Create(kColumns, 2, content);
+  ASSERT_TRUE(rows.ok());
+  int32_t id = 0;
+  std::string_view name;
+  EXPECT_TRUE(rows->ReadFirst(&id).ok());
+  EXPECT_EQ(id, 1);
+  EXPECT_TRUE(rows->ReadFirst(&id, &name).ok());
+  EXPECT_EQ(name, "one");
+  EXPECT_EQ(rows->ReadFirst(&name, &name).message(),
+            "column 'id': a C++ string does not fit CQL type int");
+  EXPECT_EQ(rows->ReadFirst(&id, &name, &id).message(),
+            "column 2 of a row that has 2 columns");
+}
+
 TEST(RowsTest, AreRefusedWhenTheBytesAreTooFewOrTooMany) {
   const std::string content =
       Bytes("00000004 00000001 00000003 'one' 00000004 00000002 ffffffff");

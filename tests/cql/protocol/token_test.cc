@@ -45,6 +45,25 @@ TEST(TokenTest, TakesTheTailAsSignedBytes) {
   EXPECT_EQ(Murmur3Token(""), 0);
 }
 
+// What the Python driver's own code gives for 85, ce, 17, ...: tails of every
+// length, with negative bytes at every place.
+TEST(TokenTest, TakesTailsOfEveryLengthAsSignedBytes) {
+  const std::vector<int64_t> tokens = {
+      6196436402413303652,  4134945868571201311,  3703672701019061175,
+      -8253941699377130077, 8381067042554754885,  1307042805270933868,
+      -1155840293162623831, -1826708785307321503, 6821934940852669196,
+      6778173847026368094,  -2796718738626419630, 5166146423622375639,
+      -6772435116285809832, 4840063484898357789,  -9084637260594758474,
+      4374403743624038888,  -2237711814007907268, -734329897600614872,
+      -3697846421316122735, 7969426955057740130,  5305756929515267025,
+      2060182151814044783,  -1296147403194892807, 4107284330834694051};
+  std::string key;
+  for (const int64_t token : tokens) {
+    key += static_cast<char>(key.size() * 73 + 0x85);
+    EXPECT_EQ(Murmur3Token(key), token) << key.size();
+  }
+}
+
 TEST(TokenTest, SerializesCompositeKeys) {
   std::string key;
   const std::vector<std::string_view> one = {"abc"};
@@ -75,6 +94,8 @@ TEST(TokenTest, FindsTheKeyAmongBoundValues) {
     const std::vector<uint16_t> index = {missing};
     EXPECT_EQ(TokenOfValues(values, index), std::nullopt);
   }
+  const std::vector<uint16_t> with_null = {0, 2};
+  EXPECT_EQ(TokenOfValues(values, with_null), std::nullopt);
 }
 
 TEST(ShardOfTest, StaysBelowTheNumberOfShards) {
