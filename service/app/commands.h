@@ -14,6 +14,7 @@ int RunServe(std::span<const std::string> arguments);
 int RunIngest(std::span<const std::string> arguments);
 int RunGenerate(std::span<const std::string> arguments);
 int RunSchema(std::span<const std::string> arguments);
+int RunCql(std::span<const std::string> contact_points);
 int RunVersion(std::span<const std::string> arguments);
 
 // "ringplane <command>: <status's message>" on standard error; returns the exit

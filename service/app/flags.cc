@@ -306,9 +306,30 @@ ABSL_FLAG(absl::Duration, gap, absl::ZeroDuration(),
           "Mean time from event to event; 0: twenty events a user a day.");
 ABSL_FLAG(std::string, output, "-", "File to write; -: standard output.");
 
+// ---- The shell.
+
+ABSL_FLAG(std::string, e, "",
+          "Statements to run; empty: those of standard input.");
+ABSL_FLAG(std::string, format, "table",
+          "How rows are printed: table, csv, or json (an object a line).");
+ABSL_FLAG(int32_t, page_size, 100, "Rows that are asked for at once; 0: all.");
+ABSL_FLAG(std::string, use, "", "Keyspace that names without one mean.");
+
 namespace app {
 
 const FlagGroup kCommonFlags = {"Common", {"config", "log_level"}};
+
+const FlagGroup kConfigFlags = {"Common", {"config"}};
+
+const FlagGroup kShellFlags = {"Shell", {"e", "format", "page_size", "use"}};
+
+const FlagGroup kShellStoreFlags = {
+    "Store",
+    {"cql", "cql_username", "cql_password_file", "read_consistency",
+     "write_consistency", "local_datacenter", "cql_connect_timeout",
+     "cql_request_timeout", "cql_frame_bytes_max", "cql_shard_aware", "cql_tls",
+     "cql_tls_roots", "cql_tls_certificate", "cql_tls_key",
+     "cql_tls_server_name"}};
 
 const FlagGroup kStoreFlags = {"Store",
                                {"cql",

@@ -40,6 +40,10 @@ ABSL_DECLARE_FLAG(std::string, cql_tls_roots);
 ABSL_DECLARE_FLAG(std::string, cql_tls_certificate);
 ABSL_DECLARE_FLAG(std::string, cql_tls_key);
 ABSL_DECLARE_FLAG(std::string, cql_tls_server_name);
+ABSL_DECLARE_FLAG(std::string, e);
+ABSL_DECLARE_FLAG(std::string, format);
+ABSL_DECLARE_FLAG(int32_t, page_size);
+ABSL_DECLARE_FLAG(std::string, use);
 ABSL_DECLARE_FLAG(std::string, data);
 ABSL_DECLARE_FLAG(uint32_t, shards);
 ABSL_DECLARE_FLAG(std::string, node_listen);
@@ -134,6 +138,9 @@ ABSL_DECLARE_FLAG(std::string, output);
 namespace app {
 
 extern const FlagGroup kCommonFlags;
+extern const FlagGroup kConfigFlags;
+extern const FlagGroup kShellFlags;
+extern const FlagGroup kShellStoreFlags;
 extern const FlagGroup kStoreFlags;
 extern const FlagGroup kNodeFlags;
 extern const FlagGroup kRedisFlags;

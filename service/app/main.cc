@@ -35,6 +35,11 @@ int main(int argc, char** argv) {
        {&kCommonFlags, &kSchemaFlags, &kStoreFlags, &kNodeFlags,
         &kBackendFlags},
        &RunSchema},
+      {"cql",
+       "[HOST:PORT ...]",
+       "Runs CQL statements and prints what they give.",
+       {&kConfigFlags, &kShellFlags, &kShellStoreFlags, &kBackendFlags},
+       &RunCql},
       {"version", "", "Says which version this is.", {}, &RunVersion},
   };
   const std::vector<std::string> arguments(argv + 1, argv + argc);
