@@ -310,9 +310,10 @@ absl::Status Query::ReadPrefix(const protocol::FrameHeader& header,
 
 absl::Status Query::ReadRows(std::string_view body,
                              const internal::Answer& answer) {
-  protocol::Reader kind(body);
-  if (static_cast<protocol::ResultKind>(kind.Int()) !=
-      protocol::ResultKind::kRows) {
+  constexpr auto kRows = static_cast<uint32_t>(protocol::ResultKind::kRows);
+  if (body.size() < 4 || protocol::LoadBig32(body.data()) != kRows) {
+    protocol::Reader kind(body);
+    static_cast<void>(kind.Int());
     return kind.status("RESULT");
   }
   if (answer.chunk != nullptr) {

@@ -5,6 +5,7 @@
 #define RINGPLANE_CQL_INTERNAL_CHUNK_POOL_H_
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -101,11 +102,10 @@ class ChunkPool {
   ~ChunkPool();
 
   static size_t ClassOf(size_t bytes) {
-    size_t size_class = 0;
-    while (size_class < kClasses && kClassBytes[size_class] < bytes) {
-      ++size_class;
-    }
-    return size_class;
+    // Each class is four times the one before.
+    if (bytes <= kClassBytes[0]) return 0;
+    if (bytes > kClassBytes[kClasses - 1]) return kClasses;
+    return (static_cast<size_t>(std::bit_width(bytes - 1)) - 7) / 2;
   }
   Chunk Allocate(size_t size_class, size_t bytes);
   void Return(Chunk::Header* header) {

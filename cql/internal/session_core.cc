@@ -286,7 +286,11 @@ void SessionCore::SendExecute(PendingRequest* request, const Query& query,
   const bool with_metadata_id = connection->server().metadata_id;
   const bool skip = state.skip_metadata &&
                     (with_metadata_id || !query.statement_->selects_star_);
-  *metadata = skip ? state.metadata : MetadataRef();
+  if (skip) {
+    *metadata = state.metadata;
+  } else {
+    *metadata = MetadataRef();
+  }
   const size_t ids = 2 + state.id.size() +
                      (with_metadata_id ? 2 + state.metadata_id.size() : 0);
   // What fills in the start of the body.

@@ -144,7 +144,8 @@ absl::Status EncodeValue(Writer* writer, const ColumnType& type,
 // Reads a cell into `*out`. A null is an error unless T is a std::optional.
 // Views point into the cell.
 template <typename T>
-absl::Status DecodeValue(const ColumnType& type, Cell cell, T* out) {
+[[gnu::always_inline]] inline absl::Status DecodeValue(const ColumnType& type,
+                                                       Cell cell, T* out) {
   if constexpr (internal::kIsOptional<T>) {
     if (cell.null()) {
       out->reset();

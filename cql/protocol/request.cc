@@ -94,9 +94,13 @@ void BeginQueryParameters(Writer* writer, const QueryParameters& parameters,
   if (parameters.skip_metadata) flags |= kQueryFlagSkipMetadata;
   if (parameters.page_size > 0) flags |= kQueryFlagPageSize;
   if (!parameters.paging_state.empty()) flags |= kQueryFlagPagingState;
-  writer->Short(static_cast<uint16_t>(parameters.consistency));
-  writer->Byte(flags);
-  if (value_count != 0) writer->Short(static_cast<uint16_t>(value_count));
+  if (char* p = writer->Extend(value_count != 0 ? 5 : 3)) {
+    StoreBig16(p, static_cast<uint16_t>(parameters.consistency));
+    p[2] = static_cast<char>(flags);
+    if (value_count != 0) {
+      StoreBig16(p + 3, static_cast<uint16_t>(value_count));
+    }
+  }
 }
 
 void EndQueryParameters(Writer* writer, const QueryParameters& parameters) {

@@ -329,11 +329,39 @@ absl::StatusOr<ColumnSpecs> RowsMetadataView::Columns() const {
   return specs;
 }
 
+namespace {
+
+// What almost every answer is: all rows, without their columns. False if it is
+// something else, or makes no sense.
+bool ReadPlainRows(std::string_view body, ResultView* result) {
+  constexpr size_t kRowsAt = 16;
+  if (body.size() < kRowsAt) return false;
+  const auto number = [&body](size_t at) {
+    return LoadBig32(body.data() + at);
+  };
+  const uint32_t columns = number(8);
+  const uint32_t rows = number(12);
+  if (number(0) != static_cast<uint32_t>(ResultKind::kRows) ||
+      number(4) != kMetadataNone || static_cast<int32_t>(columns) < 0 ||
+      static_cast<int32_t>(rows) < 0) {
+    return false;
+  }
+  result->kind = ResultKind::kRows;
+  result->metadata.flags = kMetadataNone;
+  result->metadata.column_count = columns;
+  result->row_count = rows;
+  result->rows = body.substr(kRowsAt);
+  return true;
+}
+
+}  // namespace
+
 absl::StatusOr<ResultView> DecodeResult(std::string_view body) {
-  Reader reader(body);
   // Filled where it is returned: it is large.
   absl::StatusOr<ResultView> decoded{ResultView()};
   ResultView& result = *decoded;
+  if (ReadPlainRows(body, &result)) return decoded;
+  Reader reader(body);
   const int32_t kind = reader.Int();
   result.kind = static_cast<ResultKind>(kind);
   switch (result.kind) {

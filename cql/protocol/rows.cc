@@ -9,19 +9,32 @@ namespace {
 // Whether `content` is `cells` cells and nothing else: 0; -1 if it is less, 1
 // if it is more.
 int CompareToCells(std::string_view content, uint64_t cells) {
-  const char* cursor = content.data();
-  size_t left = content.size();
+  // Where the next cell begins: past the end if the last one is cut off.
+  uint64_t at = 0;
+  const char* const data = content.data();
+  const uint64_t bytes = content.size();
   for (; cells != 0; --cells) {
-    if (left < 4) return -1;
-    const uint32_t size = LoadBig32(cursor);
-    cursor += 4;
-    left -= 4;
-    if (static_cast<int32_t>(size) <= 0) continue;
-    if (left < size) return -1;
-    cursor += size;
-    left -= size;
+    if (at + 4 > bytes) return -1;
+    const auto size = static_cast<int32_t>(LoadBig32(data + at));
+    at += 4 + static_cast<uint64_t>(size > 0 ? size : 0);
   }
-  return left == 0 ? 0 : 1;
+  return at == bytes ? 0 : at > bytes ? -1 : 1;
+}
+
+// Out of the path of results that are whole.
+[[gnu::noinline, gnu::cold]] absl::Status CannotHold(size_t bytes,
+                                                     uint32_t rows,
+                                                     size_t columns) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("rows: ", bytes, " bytes cannot hold ", rows, " rows of ",
+                   columns, " columns"));
+}
+[[gnu::noinline, gnu::cold]] absl::Status WrongSize(int compared, size_t bytes,
+                                                    uint32_t rows,
+                                                    size_t columns) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "rows: ", rows, " rows of ", columns, " columns ",
+      compared < 0 ? "need more" : "leave some", " of the ", bytes, " bytes"));
 }
 
 }  // namespace
@@ -45,16 +58,11 @@ absl::StatusOr<RowsView> RowsView::Create(std::span<const ColumnSpec> columns,
                                           std::string_view content) {
   const uint64_t cells = uint64_t{row_count} * columns.size();
   if (columns.empty() ? row_count != 0 : cells > content.size() / 4) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("rows: ", content.size(), " bytes cannot hold ", row_count,
-                     " rows of ", columns.size(), " columns"));
+    return CannotHold(content.size(), row_count, columns.size());
   }
   const int compared = CompareToCells(content, cells);
   if (compared != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("rows: ", row_count, " rows of ", columns.size(),
-                     " columns ", compared < 0 ? "need more" : "leave some",
-                     " of the ", content.size(), " bytes"));
+    return WrongSize(compared, content.size(), row_count, columns.size());
   }
   absl::StatusOr<RowsView> view{RowsView()};
   view->columns_ = columns;
