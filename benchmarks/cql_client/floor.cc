@@ -49,7 +49,8 @@ uint32_t AnswerBytes(const std::string& request) {
   reader.Feed(request);
   cql::protocol::Frame frame;
   if (!reader.Next(&frame)) Die("not a request");
-  const FakeNode::Read read = FakeNode({}, 0).AsRead(frame);
+  const FakeNode node({}, 0);
+  const FakeNode::Read read = node.AsRead(frame);
   if (read.answer == nullptr) Die("not a request that the responder knows");
   return static_cast<uint32_t>(read.answer->size());
 }
