@@ -41,11 +41,13 @@ server::Authorizer MakeAdminAuthorizer(std::string token) {
 }
 
 server::HttpHandler MakeAdminHandler(const server::Registry* registry,
+                                     const QueryPage* queries,
                                      std::function<std::string()> not_ready) {
-  return [registry, not_ready = std::move(not_ready)](
+  return [registry, queries, not_ready = std::move(not_ready)](
              const http::Request& request, http::Response* response) {
     std::string_view path = request.path();
-    bool known = path == "/metrics" || path == "/healthz" || path == "/readyz";
+    bool known = path == "/metrics" || path == "/queries" ||
+                 path == "/healthz" || path == "/readyz";
     if (known && request.method != "GET" && request.method != "HEAD") {
       response->status = 405;
       response->headers.Add("allow", "GET, HEAD");
@@ -57,6 +59,8 @@ server::HttpHandler MakeAdminHandler(const server::Registry* registry,
     response->headers.Add("cache-control", "no-store");
     if (path == "/metrics") {
       response->body = registry->Text();
+    } else if (path == "/queries") {
+      response->body = queries->Text();
     } else if (path == "/healthz") {
       response->body = "ok\n";
     } else if (path == "/readyz") {
@@ -66,7 +70,7 @@ server::HttpHandler MakeAdminHandler(const server::Registry* registry,
           reason.empty() ? "ready\n" : ingest::Cat("not ready: ", reason, "\n");
     } else {
       response->status = 404;
-      response->body = "there are /metrics, /healthz and /readyz\n";
+      response->body = "there are /metrics, /queries, /healthz and /readyz\n";
     }
   };
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "service/app/query_page.h"
 #include "service/server/metrics.h"
 #include "service/server/server.h"
 
@@ -16,9 +17,11 @@ namespace app {
 // an Origin.
 server::Authorizer MakeAdminAuthorizer(std::string token);
 
-// GET /metrics, /healthz and /readyz. `not_ready` says why the service does not
-// want calls; empty: it does. `registry` outlives the handler.
+// GET /metrics, /queries, /healthz and /readyz. `not_ready` says why the
+// service does not want calls; empty: it does. `registry` and `queries` outlive
+// the handler.
 server::HttpHandler MakeAdminHandler(const server::Registry* registry,
+                                     const QueryPage* queries,
                                      std::function<std::string()> not_ready);
 
 }  // namespace app

@@ -35,9 +35,15 @@ class LoopService::Invalidator : public ingest::RecordCacheInvalidator {
   dataplane::PostRecordCache* const cache_;
 };
 
-LoopService::LoopService(ioloop::Loop* loop, const LoopServiceOptions* options,
-                         server::Registry* registry)
-    : loop_(loop), options_(options), registry_(registry), stopping_(loop) {}
+LoopService::LoopService(ioloop::Loop* loop, size_t index,
+                         const LoopServiceOptions* options,
+                         server::Registry* registry, QueryPage* queries)
+    : loop_(loop),
+      index_(index),
+      options_(options),
+      registry_(registry),
+      queries_(queries),
+      stopping_(loop) {}
 
 LoopService::~LoopService() = default;
 
@@ -106,7 +112,7 @@ ioloop::Task<absl::Status> LoopService::StartAdmin(
   admin_server_->SetAuthorizer(
       MakeAdminAuthorizer(options_->listen.admin_token));
   admin_server_->SetHttpHandler(
-      MakeAdminHandler(registry_, std::move(not_ready)));
+      MakeAdminHandler(registry_, queries_, std::move(not_ready)));
   registrations_.push_back(admin_server_->RegisterMetrics(registry_));
   // Of the process, so one loop tells them.
   registrations_.push_back(registry_->AddCollector(
@@ -182,6 +188,9 @@ void LoopService::TakeSnapshot() {
   values.dataplane = dataplane_->stats();
   if (scheduler_ != nullptr) values.indexing = scheduler_->stats();
   snapshot_.Set(values);
+  queries_->Set(index_, loop_->now(),
+                session_->in_flight(QueryPage::kInFlightMax),
+                session_->slow_queries());
 }
 
 }  // namespace app

@@ -19,6 +19,7 @@
 #include "ioloop/task.h"
 #include "service/app/options.h"
 #include "service/app/process_metrics.h"
+#include "service/app/query_page.h"
 #include "service/dataplane/admin_service.h"
 #include "service/dataplane/dataplane.h"
 #include "service/ingest/indexer.h"
@@ -46,9 +47,10 @@ struct LoopServiceOptions {
 
 class LoopService {
  public:
-  // `registry` and `options` outlive the service.
-  LoopService(ioloop::Loop* loop, const LoopServiceOptions* options,
-              server::Registry* registry);
+  // `index`: the loop's number in the process. The others outlive the service.
+  LoopService(ioloop::Loop* loop, size_t index,
+              const LoopServiceOptions* options, server::Registry* registry,
+              QueryPage* queries);
   ~LoopService();  // REQUIRES: Stop() was awaited.
   LoopService(const LoopService&) = delete;
   LoopService& operator=(const LoopService&) = delete;
@@ -76,8 +78,10 @@ class LoopService {
   void TakeSnapshot();
 
   ioloop::Loop* const loop_;
+  const size_t index_;
   const LoopServiceOptions* const options_;
   server::Registry* const registry_;
+  QueryPage* const queries_;
 
   LoopSnapshot snapshot_;
   ioloop::Event stopping_;

@@ -129,6 +129,7 @@ class ServeProcess {
 
   LoopServiceOptions options_;
   server::Registry registry_;
+  QueryPage queries_;
   PortReservation reservation_;
   std::unique_ptr<ioloop::LoopGroup> group_;
 
@@ -201,7 +202,7 @@ ioloop::Task<void> ServeProcess::RunLoop(ioloop::Loop* loop, size_t index) {
     loops_.push_back(self);
     if (stopping_.load()) self->stop.Set();
   }
-  LoopService service(loop, &options_, &registry_);
+  LoopService service(loop, index, &options_, &registry_, &queries_);
   server::Registry::Registration stats =
       registry_.AddCollector([loop, index](server::MetricsWriter& writer) {
         CollectLoopStats(index, loop->stats(), writer);

@@ -51,9 +51,10 @@ class AdminHandlerTest : public testing::Test {
     return response;
   }
   server::Registry registry_;
+  QueryPage queries_;
   std::string not_ready_;
   server::HttpHandler handler_ =
-      MakeAdminHandler(&registry_, [this] { return not_ready_; });
+      MakeAdminHandler(&registry_, &queries_, [this] { return not_ready_; });
 };
 
 TEST_F(AdminHandlerTest, SaysWhetherItIsReady) {
@@ -63,6 +64,15 @@ TEST_F(AdminHandlerTest, SaysWhetherItIsReady) {
   EXPECT_EQ(response.status, 503);
   EXPECT_EQ(response.body, "not ready: draining\n");
   EXPECT_EQ(Ask(Get("/healthz")).status, 200);
+}
+
+TEST_F(AdminHandlerTest, ShowsTheQueries) {
+  cql::QueryInFlight query;
+  query.statement = "SELECT name FROM actors";
+  queries_.Set(0, absl::UnixEpoch(), {query}, {});
+  const http::Response response = Ask(Get("/queries"));
+  EXPECT_EQ(response.status, 200);
+  EXPECT_NE(response.body.find("SELECT name FROM actors"), std::string::npos);
 }
 
 TEST_F(AdminHandlerTest, ShowsTheMetrics) {
