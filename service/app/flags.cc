@@ -59,6 +59,9 @@ ABSL_FLAG(absl::Duration, cql_reconnect_min, absl::Milliseconds(50),
           "Pause before a lost connection is tried again; it doubles.");
 ABSL_FLAG(absl::Duration, cql_reconnect_max, absl::Seconds(10),
           "Longest such pause.");
+ABSL_FLAG(absl::Duration, cql_heartbeat_timeout, absl::Seconds(2),
+          "How long a connection to the store that fell silent may take to say "
+          "that it lives before it is given up.");
 ABSL_FLAG(uint32_t, cql_frame_bytes_max, 64 << 20,
           "Longest frame that is taken from the store.");
 ABSL_FLAG(bool, cql_shard_aware, true,
@@ -349,6 +352,7 @@ const FlagGroup kStoreFlags = {"Store",
                                 "cql_orphans_max",
                                 "cql_reconnect_min",
                                 "cql_reconnect_max",
+                                "cql_heartbeat_timeout",
                                 "cql_frame_bytes_max",
                                 "cql_shard_aware",
                                 "cql_setup_at_once",

@@ -29,6 +29,7 @@ ABSL_DECLARE_FLAG(uint32_t, cql_queued_max);
 ABSL_DECLARE_FLAG(uint32_t, cql_orphans_max);
 ABSL_DECLARE_FLAG(absl::Duration, cql_reconnect_min);
 ABSL_DECLARE_FLAG(absl::Duration, cql_reconnect_max);
+ABSL_DECLARE_FLAG(absl::Duration, cql_heartbeat_timeout);
 ABSL_DECLARE_FLAG(uint32_t, cql_frame_bytes_max);
 ABSL_DECLARE_FLAG(bool, cql_shard_aware);
 ABSL_DECLARE_FLAG(uint32_t, cql_setup_at_once);

@@ -190,6 +190,7 @@ absl::StatusOr<StoreOptions> GetStoreOptions() {
   session.orphans_max = absl::GetFlag(FLAGS_cql_orphans_max);
   session.reconnect_min = absl::GetFlag(FLAGS_cql_reconnect_min);
   session.reconnect_max = absl::GetFlag(FLAGS_cql_reconnect_max);
+  session.heartbeat_timeout = absl::GetFlag(FLAGS_cql_heartbeat_timeout);
   session.frame_bytes_max = absl::GetFlag(FLAGS_cql_frame_bytes_max);
   session.shard_aware = absl::GetFlag(FLAGS_cql_shard_aware);
   session.local_rack = absl::GetFlag(FLAGS_local_rack);
@@ -245,6 +246,8 @@ absl::StatusOr<StoreOptions> GetStoreOptions() {
           .Time("cql_reconnect_min", session.reconnect_min)
           .Time("cql_reconnect_max", session.reconnect_max,
                 session.reconnect_min)
+          .Time("cql_heartbeat_timeout", session.heartbeat_timeout,
+                absl::Milliseconds(1))
           .Range("cql_frame_bytes_max", session.frame_bytes_max, 64 << 10,
                  256 << 20)
           .Range("cql_setup_at_once", setup.at_once, 1, 65536)

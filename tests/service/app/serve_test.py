@@ -464,6 +464,7 @@ class ServeTest(unittest.TestCase):
         second = self.serve("--loops=2", "--cql=" + store.node,
                             "--keyspace=one", "--drain_timeout=100ms",
                             "--cql_request_timeout=1h",
+                            "--cql_heartbeat_timeout=1h",
                             "--default_deadline=1h", "--max_deadline=1h")
         store.process.send_signal(signal.SIGSTOP)
         call = http.client.HTTPConnection(second.listen[0][7:])
